@@ -1,0 +1,122 @@
+//! A client's way to an open connection: name, TCP, handshake, all within `open_timeout`.
+
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::Poll,
+};
+
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::{
+    handshake::client::{Request, generate_key},
+    http::{HeaderValue, header},
+};
+
+use crate::{
+    address::Address,
+    connection::Connection,
+    driver::Driver,
+    error::{Error, Kind, Result, io_text},
+    event::EventKind,
+    handshake::{self, Upgraded},
+    headers::{self, Header},
+};
+
+/// A connect whose address and headers are good.
+pub(crate) struct Attempt {
+    address: Address,
+    request: Request,
+}
+
+impl Attempt {
+    /// Checks everything that can be checked before any network activity.
+    pub(crate) fn new(address: &[u8], extra: &[Header<'_>]) -> Result<Attempt> {
+        let address = Address::parse(address)?;
+        let bad =
+            |what: String| Error::new(Kind::InvalidAddress, format!("connect to {}: {what}", address.shown));
+        let mut request = Request::builder()
+            .uri(&*address.shown)
+            .header(header::HOST, &*address.authority)
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .header(header::SEC_WEBSOCKET_KEY, generate_key())
+            .body(())
+            .map_err(|e| bad(e.to_string()))?;
+        if let Some(basic) = &address.authorization {
+            let mut value = HeaderValue::from_str(basic).map_err(|e| bad(e.to_string()))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        headers::add(request.headers_mut(), extra)?;
+        Ok(Attempt { address, request })
+    }
+}
+
+/// How far an attempt has come, for the text of a timeout.
+const STEPS: [&str; 3] = ["looking up the name", "connecting over TCP", "waiting for the server's handshake"];
+
+/// Makes the connection, and then drives it; or tells why it can't be made.
+pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
+    let Attempt { address, request } = attempt;
+    let (limit, step) = (connection.options.open_timeout(), AtomicU8::new(0));
+    // Closed or let go of by the guest before it opened.
+    let given_up = poll_fn(|cx| {
+        connection.waker.register(cx.waker());
+        if connection.first_close.get().is_some() { Poll::Ready(()) } else { Poll::Pending }
+    });
+    let result = tokio::select! {
+        biased;
+        () = given_up => Err(Error::new(Kind::Closed, "closed before it was open")),
+        result = timeout(limit, upgrade(&address, request, &step)) => result.unwrap_or_else(|_| {
+            let step = STEPS.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&STEPS[0]);
+            Err(Error::new(Kind::Timeout, format!("timed out after {} s, {step}", limit.as_secs_f64())))
+        }),
+    };
+    let runtime = connection.mailbox.process().runtime();
+    match (result, runtime) {
+        (Ok(upgraded), Ok(runtime)) => {
+            let _ = connection.request.set(upgraded.request);
+            Driver::start(connection.clone(), upgraded.socket, upgraded.leftover, runtime);
+            connection.tell(EventKind::Open);
+            connection.announce();
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            connection.inbox().announced = true;
+            connection.ended(Some(error.within(format_args!("connect to {}", address.shown))));
+        }
+    }
+}
+
+async fn upgrade(address: &Address, request: Request, step: &AtomicU8) -> Result<Upgraded> {
+    let addresses: Vec<SocketAddr> = lookup_host((&*address.host, address.port))
+        .await
+        .map_err(|e| Error::new(Kind::Dns, format!("look up {:?}: {}", address.host, lookup_text(&e))))?
+        .collect();
+    step.store(1, Ordering::Relaxed);
+    let mut last = Error::new(Kind::Dns, format!("look up {:?}: it has no address", address.host));
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(socket) => {
+                step.store(2, Ordering::Relaxed);
+                let _ = socket.set_nodelay(true);
+                return handshake::connect(socket, request).await;
+            }
+            Err(e) => last = Error::new(Kind::Tcp, io_text(&e)),
+        }
+    }
+    Err(last)
+}
+
+/// What the resolver says, without the words that Rust puts before it.
+fn lookup_text(error: &std::io::Error) -> String {
+    let text = io_text(error);
+    text.strip_prefix("failed to lookup address information: ").map_or(text.clone(), |t| t.to_lowercase())
+}

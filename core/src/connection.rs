@@ -1,0 +1,256 @@
+//! A connection: what guests and the runtime share of it.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use atomic_waker::AtomicWaker;
+
+use crate::{
+    error::{Error, Kind, Result},
+    event::{Event, EventKind, Source},
+    handle::{self, HandleKind},
+    inbox::Inbox,
+    mailbox::Mailbox,
+    options::Options,
+    process,
+    protocol::{self, Close, Encoder, Message, NO_CLOSE_FRAME, Role},
+    request::Request,
+    writer::Writer,
+};
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum State {
+    /// Being made.
+    Connecting = 0,
+    /// Open both ways.
+    Open = 1,
+    /// A close frame has been sent or received.
+    Closing = 2,
+    /// Ended.
+    Closed = 3,
+}
+
+/// How a connection ended.
+pub(crate) struct End {
+    /// None after a closing handshake, else what ended or prevented it.
+    pub error: Option<Error>,
+    /// What an event tells of it, ended by a NUL.
+    text: Box<[u8]>,
+}
+
+/// Control frames that the runtime wants sent: at most one pong and one close.
+#[derive(Default)]
+pub(crate) struct Control {
+    pub pong: Option<Box<[u8]>>,
+    pub close: Option<Close>,
+}
+
+/// A connection, as its handle names it.
+pub struct Connection {
+    pub(crate) handle: u64,
+    pub(crate) role: Role,
+    pub(crate) options: Options,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) request: OnceLock<Request>,
+    pub(crate) inbox: Mutex<Inbox>,
+    pub(crate) writer: Mutex<Writer>,
+    control: Mutex<Control>,
+    /// The first close frame, whoever sent it.
+    pub(crate) first_close: OnceLock<Close>,
+    pub(crate) end: OnceLock<End>,
+    /// Wakes the runtime's side.
+    pub(crate) waker: AtomicWaker,
+    /// The runtime asks whoever holds the write half to serve it.
+    pub(crate) asked: AtomicBool,
+    /// The socket was full: the runtime waits for room.
+    pub(crate) blocked: AtomicBool,
+    /// Writing failed.
+    pub(crate) broken: AtomicBool,
+    /// Our close frame has left.
+    pub(crate) close_written: AtomicBool,
+    /// The runtime has given up the socket.
+    pub(crate) gone: AtomicBool,
+    /// Reading pauses until the inbox is half empty.
+    pub(crate) paused: AtomicBool,
+    /// The guest let go of the handle.
+    pub(crate) freed: AtomicBool,
+    /// Kinds of events that wait in the mailbox, a bit each: none waits there twice.
+    told: AtomicU32,
+}
+
+impl Connection {
+    /// A connection that its handle names from now on.
+    pub(crate) fn new(mailbox: Arc<Mailbox>, role: Role, options: Options) -> Result<Arc<Connection>> {
+        let connection = Arc::new(Connection {
+            handle: handle::new(HandleKind::Connection),
+            role,
+            options,
+            request: OnceLock::new(),
+            inbox: Mutex::default(),
+            writer: Mutex::new(Writer::new(Encoder::new(role))),
+            control: Mutex::default(),
+            first_close: OnceLock::new(),
+            end: OnceLock::new(),
+            waker: AtomicWaker::new(),
+            asked: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            close_written: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            freed: AtomicBool::new(false),
+            told: AtomicU32::new(0),
+            mailbox,
+        });
+        connection.mailbox.adopt_connection(&connection)?;
+        Ok(connection)
+    }
+
+    /// The connection of this handle.
+    pub fn find(handle: u64) -> Result<Arc<Connection>> {
+        process::connection(handle)
+    }
+
+    pub(crate) fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an event, unless the same kind of event waits already.
+    pub(crate) fn tell(self: &Arc<Self>, kind: EventKind) {
+        let bit = 1 << kind as u32;
+        if self.told.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
+            self.mailbox.push(Event { kind, source: Source::Connection(self.clone()) });
+        }
+    }
+
+    /// The guest has heard an event of this kind: the next one is news.
+    pub(crate) fn heard(&self, kind: EventKind) {
+        self.told.fetch_and(!(1 << kind as u32), Ordering::AcqRel);
+    }
+
+    /// The guest knows the connection now: what has come meanwhile is told.
+    pub(crate) fn announce(self: &Arc<Self>) {
+        let mut inbox = self.inbox();
+        inbox.announced = true;
+        if !inbox.is_empty() {
+            self.tell(EventKind::Readable);
+        }
+        if inbox.ended {
+            self.tell(EventKind::Closed);
+        }
+    }
+
+    /// For the runtime: nothing more will come. `error` is None after a closing handshake.
+    pub(crate) fn ended(self: &Arc<Self>, error: Option<Error>) {
+        let text = match (&error, self.request.get(), self.first_close.get()) {
+            (Some(e), None, _) => e.text.as_bytes(), // it never opened
+            (_, _, Some(close)) => close.reason.as_bytes(),
+            _ => b"",
+        };
+        let text = [text, b"\0"].concat().into();
+        let mut inbox = self.inbox();
+        if self.end.set(End { error, text }).is_ok() {
+            inbox.ended = true;
+            if inbox.announced {
+                self.tell(EventKind::Closed);
+            }
+        }
+    }
+
+    /// Takes up to `capacity` messages in the order they came and hands each to `take`.
+    ///
+    /// Returns how many; `Kind::Closed` if there is none and the connection has ended. `take` is
+    /// called with the inbox locked: it stores, and does nothing else.
+    pub fn receive(&self, capacity: usize, mut take: impl FnMut(Message)) -> Result<usize> {
+        let mut inbox = self.inbox();
+        let mut count = 0;
+        while count < capacity {
+            let Some(message) = inbox.pop() else { break };
+            take(message);
+            count += 1;
+        }
+        if count == 0 && inbox.is_empty() && inbox.ended {
+            return Err(Kind::Closed.into());
+        }
+        let half = inbox.size() as u64 <= self.options.read_limit / 2;
+        if half && self.paused.load(Ordering::Relaxed) {
+            self.paused.store(false, Ordering::Relaxed);
+            drop(inbox);
+            self.waker.wake();
+        }
+        Ok(count)
+    }
+
+    /// Starts the closing handshake: a close frame behind all that was accepted.
+    ///
+    /// `code` 0 is 1000. The event `Closed` follows when it is done, or after `close_timeout`.
+    pub fn close(self: &Arc<Self>, code: u16, reason: &[u8]) -> Result<()> {
+        let close = protocol::check(code, reason)?;
+        if self.end.get().is_none() && self.start_close(close) { Ok(()) } else { Err(Kind::Closed.into()) }
+    }
+
+    /// Lets go of a handle: it is stale at once, and what is still open is closed with 1001.
+    pub fn free(handle: u64) {
+        if let Ok(process) = process::Process::current()
+            && let Some(connection) = process.connections.remove(handle)
+        {
+            connection.mailbox.forget_connection(handle);
+            connection.let_go();
+        }
+    }
+
+    /// Nobody listens any more: what comes is dropped, what was accepted leaves.
+    pub(crate) fn let_go(self: &Arc<Self>) {
+        self.freed.store(true, Ordering::Release);
+        self.inbox().clear();
+        self.paused.store(false, Ordering::Relaxed);
+        self.start_close(Close::going_away());
+    }
+
+    /// Where it is in its life.
+    pub fn state(&self) -> State {
+        if self.end.get().is_some() {
+            State::Closed
+        } else if self.first_close.get().is_some() {
+            State::Closing
+        } else if self.request.get().is_some() {
+            State::Open
+        } else {
+            State::Connecting
+        }
+    }
+
+    /// Code and reason of the first close frame, whoever sent it; 1006 if it ended without one,
+    /// None before either.
+    pub fn close_info(&self) -> Option<(u16, &str)> {
+        match (self.first_close.get(), self.end.get()) {
+            (Some(close), _) => Some((close.code, &close.reason)),
+            (None, Some(_)) => Some((NO_CLOSE_FRAME, "")),
+            (None, None) => None,
+        }
+    }
+
+    /// What ended it (None after a closing handshake), and the text of its last event with a NUL
+    /// at the end. None while it has not ended.
+    pub fn end(&self) -> Option<(Option<&Error>, &[u8])> {
+        self.end.get().map(|end| (end.error.as_ref(), &*end.text))
+    }
+
+    /// The request of its opening handshake; None before that.
+    pub fn request(&self) -> Option<&Request> {
+        self.request.get()
+    }
+
+    /// Its handle.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+}

@@ -1,0 +1,273 @@
+//! The runtime's side of a connection: reads its socket, answers control frames, sees to its end.
+//!
+//! It is a future by hand, so that nothing of a connection lives in an async stack: what is
+//! readable and writable is done by plain functions that another reactor could call as well.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use rustix::net::{RecvFlags, Shutdown};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+
+use crate::{
+    connection::Connection,
+    error::{Error, Kind, io_text},
+    event::EventKind,
+    limits,
+    protocol::{Close, Decoder, Incoming, Message, NO_CODE, Violation},
+    runtime::Runtime,
+};
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Messages come in.
+    Open,
+    /// Nothing of interest comes any more; what we have queued leaves, our close frame last.
+    Leaving,
+    /// The guest knows the end. The socket is read until the peer ends it, too: closing it with
+    /// bytes unread would reset it, and destroy what is on its way to the peer.
+    Draining,
+}
+
+/// Drives one connection until its socket is closed.
+pub(crate) struct Driver {
+    connection: Arc<Connection>,
+    socket: Arc<TcpStream>,
+    runtime: &'static Runtime,
+    decoder: Decoder,
+    phase: Phase,
+    /// What broke the protocol, told when our close frame has left.
+    failure: Option<Error>,
+    /// The end of `close_timeout`, from the first close frame on.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// Bytes that came along with the handshake.
+    leftover: Vec<u8>,
+}
+
+/// What reading once gave.
+enum Progress {
+    /// There may be more.
+    More,
+    /// There is no more for now.
+    Dry,
+    /// The peer has ended its side.
+    End,
+    /// The connection is lost.
+    Lost(io::Error),
+}
+
+impl Driver {
+    /// Takes over the socket of a connection whose handshake is done.
+    pub(crate) fn start(
+        connection: Arc<Connection>,
+        socket: TcpStream,
+        leftover: Vec<u8>,
+        runtime: &'static Runtime,
+    ) {
+        let socket = Arc::new(socket);
+        let decoder = Decoder::new(connection.role, connection.options.max_message_size);
+        connection.open_writer(socket.clone());
+        let (phase, failure, deadline) = (Phase::Open, None, None);
+        runtime.spawn(Driver { connection, socket, runtime, decoder, phase, failure, deadline, leftover });
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.waker.register(cx.waker());
+        if !self.leftover.is_empty() {
+            let leftover = std::mem::take(&mut self.leftover);
+            self.feed(&leftover);
+        }
+        loop {
+            self.bound_closing(cx);
+            if let Some(deadline) = &mut self.deadline
+                && deadline.as_mut().poll(cx).is_ready()
+            {
+                return self.give_up(Error::new(Kind::Timeout, "the peer did not close in time"));
+            }
+            if self.connection.blocked.load(Ordering::Acquire) && self.socket.poll_write_ready(cx).is_ready()
+            {
+                self.connection.blocked.store(false, Ordering::Release);
+                self.connection.serve_writer();
+            }
+            if self.phase == Phase::Leaving && self.connection.close_written.load(Ordering::Acquire) {
+                self.drain();
+            }
+            if !self.wants_read() || self.socket.poll_read_ready(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match self.read() {
+                Progress::Dry => {}
+                Progress::More => {
+                    // One batch each: then the others have their turn.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Progress::End => return self.give_up(Error::new(Kind::Tcp, "the peer ended the connection")),
+                Progress::Lost(e) => return self.give_up(Error::new(Kind::Tcp, io_text(&e))),
+            }
+        }
+    }
+
+    fn wants_read(&self) -> bool {
+        match self.phase {
+            Phase::Open => {
+                !self.connection.paused.load(Ordering::Acquire) || self.connection.first_close.get().is_some()
+            }
+            // A peer that has sent its close frame has no more to say; one that broke the
+            // protocol is drained, so that our close frame is not lost in a reset.
+            Phase::Leaving => self.failure.is_some(),
+            Phase::Draining => true,
+        }
+    }
+
+    /// From the first close frame on, or a failed write, everything ends within `close_timeout`.
+    fn bound_closing(&mut self, cx: &mut Context<'_>) {
+        let closing =
+            self.connection.first_close.get().is_some() || self.connection.broken.load(Ordering::Acquire);
+        if closing && self.deadline.is_none() {
+            self.deadline = Some(Box::pin(sleep(self.connection.options.close_timeout())));
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Reads once, into the buffer that all connections share.
+    fn read(&mut self) -> Progress {
+        let runtime = self.runtime;
+        let mut buffer = runtime.read_buffer();
+        let mut got = 0;
+        let result = self.socket.try_io(Interest::READABLE, || {
+            got = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)?.0;
+            // Less than there was room for: the socket is empty, and says so when it is not.
+            if (1..limits::READ_BUFFER).contains(&got) {
+                Err(io::ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        if got > 0 {
+            if self.phase == Phase::Open {
+                self.feed(&buffer[..got]);
+            }
+            return if got < limits::READ_BUFFER { Progress::Dry } else { Progress::More };
+        }
+        match result {
+            Ok(()) => Progress::End,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Progress::Dry
+            }
+            Err(e) => Progress::Lost(e),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        let mut incoming = Vec::new();
+        let result = self.decoder.feed(bytes, &mut incoming);
+        let (mut ping, mut close) = (None, None);
+        self.store(incoming.into_iter().filter_map(|item| match item {
+            Incoming::Message(message) => Some(message),
+            Incoming::Ping(payload) => {
+                ping = Some(payload); // the last one counts (RFC 6455, 5.5.3)
+                None
+            }
+            Incoming::Close(frame) => {
+                close = Some(frame);
+                None
+            }
+        }));
+        if let Some(payload) = ping {
+            self.connection.control().pong = Some(payload);
+            self.connection.serve_writer();
+        }
+        if let Some(close) = close {
+            self.peer_closed(close);
+        }
+        if let Err(violation) = result {
+            self.fail(violation);
+        }
+    }
+
+    /// Puts messages into the inbox, and pauses reading when it is over its limit.
+    fn store(&self, messages: impl Iterator<Item = Message>) {
+        let connection = &self.connection;
+        let limit = connection.options.read_limit;
+        let mut inbox = connection.inbox();
+        let was_empty = inbox.is_empty();
+        for message in messages {
+            if connection.freed.load(Ordering::Relaxed) {
+                continue;
+            }
+            // Once we have sent our close frame, the peer's is what we read for.
+            if inbox.size() as u64 > limit && connection.first_close.get().is_some() {
+                continue;
+            }
+            inbox.push(message);
+        }
+        if inbox.size() as u64 > limit {
+            connection.paused.store(true, Ordering::Release);
+        }
+        if was_empty && !inbox.is_empty() && inbox.announced {
+            connection.tell(EventKind::Readable);
+        }
+    }
+
+    /// The peer's close frame: it is answered with its own code, unless it is the answer to ours.
+    fn peer_closed(&mut self, close: Close) {
+        let answer = match close.code {
+            NO_CODE => Close::new(NO_CODE, ""),
+            code => Close::new(code, ""),
+        };
+        if self.connection.first_close.set(close).is_ok() {
+            self.connection.control().close = Some(answer);
+            self.connection.serve_writer();
+        }
+        self.phase = Phase::Leaving;
+    }
+
+    /// The peer broke the protocol: a close frame says how, and nothing more is read from it.
+    fn fail(&mut self, violation: Violation) {
+        let kind = if violation.code == 1009 { Kind::TooBig } else { Kind::Protocol };
+        let close = Close::new(violation.code, &violation.text);
+        self.failure = Some(Error::new(kind, violation.text));
+        if self.connection.first_close.set(close.clone()).is_ok() {
+            self.connection.control().close = Some(close);
+            self.connection.serve_writer();
+        }
+        self.phase = Phase::Leaving;
+    }
+
+    /// Both sides have said all: the guest hears of the end, the socket is shut down and drained.
+    fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+        self.connection.ended(self.failure.take());
+    }
+
+    /// Ends it as it stands.
+    fn give_up(&mut self, error: Error) -> Poll<()> {
+        let error = self.failure.take().unwrap_or(error);
+        self.connection.ended(Some(error));
+        // A child of fork may hold the descriptor as well: the peer shall see the end now.
+        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        self.connection.gone.store(true, Ordering::Release);
+        self.connection.serve_writer();
+        Poll::Ready(())
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.drive(cx)
+    }
+}

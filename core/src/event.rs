@@ -1,0 +1,59 @@
+//! What a mailbox tells its guest.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use crate::{connection::Connection, listener::Listener};
+
+/// What happened. The numbers are those of the C ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EventKind {
+    /// A client connection is open.
+    Open = 1,
+    /// A listener that had no client waiting has one.
+    Accepted = 2,
+    /// An empty inbox got a message.
+    Readable = 3,
+    /// There is room again after `WouldBlock`.
+    Writable = 4,
+    /// A connection ended, or never opened.
+    Closed = 5,
+    /// A listener stopped.
+    Dead = 6,
+}
+
+/// Something that happened, and to whom.
+#[derive(Clone)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// To whom.
+    pub source: Source,
+}
+
+/// Whom an event is about.
+#[derive(Clone)]
+pub enum Source {
+    /// A connection.
+    Connection(Arc<Connection>),
+    /// A listener.
+    Listener(Arc<Listener>),
+}
+
+impl Event {
+    /// From now on the next event of this kind is news.
+    pub(crate) fn heard(&self) {
+        match &self.source {
+            Source::Connection(c) => c.heard(self.kind),
+            Source::Listener(l) => l.heard(self.kind),
+        }
+    }
+
+    /// Whether the guest let go of the handle meanwhile: then it hears no more of it.
+    pub(crate) fn is_stale(&self) -> bool {
+        match &self.source {
+            Source::Connection(c) => c.freed.load(Ordering::Relaxed),
+            Source::Listener(l) => l.freed.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The one runtime of a process and what hangs on it: mailboxes, connections, listeners.
+//!
+//! Everything here may be called from any thread. Nothing here calls a guest's code: guests poll
+//! their mailbox for events and take messages from inboxes that live here. The only unsafe code
+//! is in `sys`.
+#![deny(unsafe_code)]
+
+mod address;
+mod connect;
+mod connection;
+mod driver;
+mod error;
+mod event;
+mod handle;
+mod handshake;
+mod headers;
+mod inbox;
+pub mod limits;
+mod listener;
+mod mailbox;
+mod options;
+mod process;
+mod protocol;
+mod request;
+mod runtime;
+mod sys;
+mod wake;
+mod writer;
+
+pub use connection::{Connection, State};
+pub use error::{Error, Kind, Result};
+pub use event::{Event, EventKind, Source};
+pub use headers::Header;
+pub use listener::Listener;
+pub use mailbox::Mailbox;
+pub use options::Options;
+pub use protocol::{Message, MessageKind};
+pub use request::Request;

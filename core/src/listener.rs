@@ -1,0 +1,260 @@
+//! A listener: accepts clients, and keeps those that nobody has taken yet.
+
+use std::{
+    collections::VecDeque,
+    net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use rustix::io::Errno;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    connection::Connection,
+    driver::Driver,
+    error::{Error, Kind, Result, io_text},
+    event::{Event, EventKind, Source},
+    handle::{self, HandleKind},
+    handshake, limits,
+    mailbox::Mailbox,
+    options::Options,
+    process,
+    protocol::Role,
+    runtime::Runtime,
+};
+
+/// Clients whose handshake is done, with their places.
+#[derive(Default)]
+struct Waiting {
+    clients: VecDeque<(Arc<Connection>, OwnedSemaphorePermit)>,
+    ended: bool,
+}
+
+/// How a listener ended.
+struct End {
+    error: Option<Error>,
+    /// The reason, ended by a NUL.
+    text: Box<[u8]>,
+}
+
+/// A listener, as its handle names it.
+pub struct Listener {
+    pub(crate) handle: u64,
+    mailbox: Arc<Mailbox>,
+    options: Options,
+    address: SocketAddr,
+    waiting: Mutex<Waiting>,
+    /// Places for clients that wait; closed when the listener ends.
+    places: Arc<Semaphore>,
+    /// Never has a permit; closed when the listener ends.
+    stopped: Semaphore,
+    end: OnceLock<End>,
+    pub(crate) freed: AtomicBool,
+    /// Kinds of events that wait in the mailbox, a bit each: none waits there twice.
+    told: AtomicU32,
+}
+
+impl Listener {
+    /// Binds to the first address of a name, and listens.
+    pub(crate) fn bind(host: &[u8], port: u16) -> Result<StdListener> {
+        let shown = String::from_utf8_lossy(host).into_owned();
+        let fail = |what: String| Error::new(Kind::Listen, format!("listen on {shown}:{port}: {what}"));
+        let host = match std::str::from_utf8(host) {
+            Ok(host) if !host.is_empty() && !host.contains('\0') => host,
+            _ => return Err(Error { kind: Kind::InvalidArgument, ..fail("that is no host name".into()) }),
+        };
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let address = (host, port)
+            .to_socket_addrs()
+            .map_err(|e| fail(io_text(&e)))?
+            .next()
+            .ok_or_else(|| fail("the name has no address".into()))?;
+        let socket = StdListener::bind(address).map_err(|e| fail(io_text(&e)))?;
+        socket.set_nonblocking(true).map_err(|e| fail(io_text(&e)))?;
+        Ok(socket)
+    }
+
+    /// Serves a socket that listens, and returns the listener's handle.
+    pub(crate) fn start(mailbox: Arc<Mailbox>, socket: StdListener, options: Options) -> Result<u64> {
+        let runtime = mailbox.process().runtime()?;
+        let address = socket.local_addr().map_err(|e| Error::new(Kind::Listen, io_text(&e)))?;
+        let listener = Arc::new(Listener {
+            handle: handle::new(HandleKind::Listener),
+            mailbox,
+            options,
+            address,
+            waiting: Mutex::default(),
+            places: Arc::new(Semaphore::new(limits::ACCEPT_QUEUE)),
+            stopped: Semaphore::new(0),
+            end: OnceLock::new(),
+            freed: AtomicBool::new(false),
+            told: AtomicU32::new(0),
+        });
+        let handle = listener.handle;
+        listener.mailbox.adopt_listener(&listener)?;
+        runtime.spawn(serve(listener, socket, runtime));
+        Ok(handle)
+    }
+
+    /// The listener of this handle.
+    pub fn find(handle: u64) -> Result<Arc<Listener>> {
+        process::listener(handle)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(self: &Arc<Self>, kind: EventKind) {
+        let bit = 1 << kind as u32;
+        if self.told.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
+            self.mailbox.push(Event { kind, source: Source::Listener(self.clone()) });
+        }
+    }
+
+    /// The guest has heard an event of this kind: the next one is news.
+    pub(crate) fn heard(&self, kind: EventKind) {
+        self.told.fetch_and(!(1 << kind as u32), Ordering::AcqRel);
+    }
+
+    /// A client whose handshake is done waits to be taken; a listener that has ended sends it away.
+    fn offer(self: &Arc<Self>, client: Arc<Connection>, place: OwnedSemaphorePermit) {
+        let mut waiting = self.waiting();
+        if waiting.ended {
+            drop(waiting);
+            Connection::free(client.handle);
+            return;
+        }
+        waiting.clients.push_back((client, place));
+        if waiting.clients.len() == 1 {
+            self.tell(EventKind::Accepted);
+        }
+    }
+
+    /// Takes up to `capacity` clients, hands each handle to `take`, and returns how many.
+    pub fn accept(&self, capacity: usize, mut take: impl FnMut(u64)) -> usize {
+        let taken: Vec<_> = {
+            let mut waiting = self.waiting();
+            let count = capacity.min(waiting.clients.len());
+            waiting.clients.drain(..count).collect()
+        };
+        for (client, _place) in &taken {
+            take(client.handle);
+            client.announce();
+        }
+        taken.len()
+    }
+
+    /// Stops accepting, for this reason. Clients that nobody has taken are closed with 1001;
+    /// the event `Dead` follows. Fails with `Closed` if it has stopped before.
+    pub fn close(self: &Arc<Self>, reason: &[u8]) -> Result<()> {
+        let reason = if reason.is_empty() { b"closed" } else { reason };
+        if self.stop(None, reason) { Ok(()) } else { Err(Kind::Closed.into()) }
+    }
+
+    /// Lets go of a handle: it is stale at once, and the listener stops without an event.
+    pub fn free(handle: u64) {
+        if let Ok(process) = process::Process::current()
+            && let Some(listener) = process.listeners.remove(handle)
+        {
+            listener.mailbox.forget_listener(handle);
+            listener.freed.store(true, Ordering::Release);
+            listener.stop(None, b"freed");
+        }
+    }
+
+    /// Returns false if it has stopped before.
+    fn stop(self: &Arc<Self>, error: Option<Error>, reason: &[u8]) -> bool {
+        let text = [reason, b"\0"].concat().into();
+        if self.end.set(End { error, text }).is_err() {
+            return false;
+        }
+        self.places.close();
+        self.stopped.close();
+        let clients = {
+            let mut waiting = self.waiting();
+            waiting.ended = true;
+            std::mem::take(&mut waiting.clients)
+        };
+        for (client, _place) in clients {
+            // The guest never heard of it: its handle goes with it.
+            Connection::free(client.handle);
+        }
+        self.tell(EventKind::Dead);
+        true
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its handle.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    /// What stopped it (None: a call did), and the reason with a NUL at the end.
+    pub fn end(&self) -> Option<(Option<&Error>, &[u8])> {
+        self.end.get().map(|end| (end.error.as_ref(), &*end.text))
+    }
+}
+
+/// Accepts until the listener ends.
+async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static Runtime) {
+    let socket = match TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(e) => {
+            let text = io_text(&e);
+            listener.stop(Some(Error::new(Kind::Listen, text.clone())), text.as_bytes());
+            return;
+        }
+    };
+    loop {
+        // A place is needed to accept, but held only while a client waits to be taken: slow
+        // handshakes do not keep others out.
+        let Ok(_place) = listener.places.acquire().await else { return };
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            _ = listener.stopped.acquire() => return,
+        };
+        match accepted {
+            Ok((client, _)) => runtime.spawn(greet(listener.clone(), client, runtime)),
+            Err(e) => match Errno::from_io_error(&e) {
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    sleep(limits::ACCEPT_PAUSE).await
+                }
+                Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
+                    let text = io_text(&e);
+                    listener.stop(Some(Error::new(Kind::Listen, text.clone())), text.as_bytes());
+                    return;
+                }
+                _ => {} // what happened to that one client
+            },
+        }
+    }
+}
+
+/// A client's handshake, then its connection.
+async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Runtime) {
+    let _ = client.set_nodelay(true);
+    let limit = listener.options.open_timeout();
+    let Ok(Ok(upgraded)) = timeout(limit, handshake::accept(client)).await else { return };
+    let place = listener.places.clone().acquire_owned().await;
+    let Ok(connection) = Connection::new(listener.mailbox.clone(), Role::Server, listener.options) else {
+        return;
+    };
+    let _ = connection.request.set(upgraded.request);
+    Driver::start(connection.clone(), upgraded.socket, upgraded.leftover, runtime);
+    match place {
+        Ok(place) => listener.offer(connection, place),
+        Err(_) => Connection::free(connection.handle), // the listener has ended meanwhile
+    }
+}

@@ -1,0 +1,404 @@
+//! A mailbox: one host loop, and the events of what belongs to it.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    connect,
+    connection::Connection,
+    error::{Error, Kind, Result, io_text},
+    event::Event,
+    handle::{self, HandleKind},
+    headers::Header,
+    limits,
+    listener::Listener,
+    options::Options,
+    process::{self, Process},
+    sys,
+    wake::{Timer, Waited, Wake},
+};
+
+/// Events, and whether the guest sleeps.
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    /// The guest waits for a signal, or will before it polls again.
+    asleep: bool,
+    /// A signal is on its way to it.
+    signaled: bool,
+    closed: bool,
+    deadline: Option<Instant>,
+}
+
+/// What belongs to a mailbox and ends with it.
+#[derive(Default)]
+struct Members {
+    connections: HashSet<u64>,
+    listeners: HashSet<u64>,
+    closed: bool,
+}
+
+/// A mailbox, as its handle names it.
+pub struct Mailbox {
+    handle: u64,
+    process: &'static Process,
+    queue: Mutex<Queue>,
+    wake: Wake,
+    /// The events of the last poll; held by the thread that polls.
+    batch: Mutex<Vec<Event>>,
+    /// The thread whose sends are kept back until the end of its batch, or 0.
+    corking: AtomicUsize,
+    /// Connections with bytes that were kept back.
+    corked: Mutex<Vec<Arc<Connection>>>,
+    /// Bounds how long they are kept back, whatever the guest does.
+    cork_timer: Timer,
+    cork_timer_set: AtomicBool,
+    timer_task: Mutex<bool>,
+    members: Mutex<Members>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number that tells this thread from every other that lives.
+fn this_thread() -> usize {
+    thread_local!(static MARK: u8 = const { 0 });
+    MARK.with(|mark| &raw const *mark as usize)
+}
+
+impl Mailbox {
+    /// Makes a mailbox. No thread is started.
+    pub fn open() -> Result<u64> {
+        let out_of =
+            |e: std::io::Error| Error::new(Kind::Resources, format!("make a mailbox: {}", io_text(&e)));
+        let process = Process::current()?;
+        let mailbox = Arc::new(Mailbox {
+            handle: handle::new(HandleKind::Mailbox),
+            process,
+            queue: Mutex::default(),
+            wake: Wake::new().map_err(out_of)?,
+            batch: Mutex::default(),
+            corking: AtomicUsize::new(0),
+            corked: Mutex::default(),
+            cork_timer: Timer::new().map_err(out_of)?,
+            cork_timer_set: AtomicBool::new(false),
+            timer_task: Mutex::new(false),
+            members: Mutex::default(),
+        });
+        let handle = mailbox.handle;
+        process.mailboxes.insert(handle, mailbox);
+        Ok(handle)
+    }
+
+    /// The mailbox of this handle.
+    pub fn find(handle: u64) -> Result<Arc<Mailbox>> {
+        process::mailbox(handle)
+    }
+
+    /// Queues an event. A guest that sleeps is woken, once per burst.
+    pub(crate) fn push(&self, event: Event) {
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            return;
+        }
+        queue.events.push_back(event);
+        if queue.signaled {
+            return;
+        }
+        if queue.asleep {
+            queue.signaled = true;
+            drop(queue);
+            self.wake.signal();
+        } else if self.wake.is_watched() {
+            // The guest polls again, or says that it is done, before it sleeps. If it forgets,
+            // the timer reminds it.
+            self.set_cork_timer();
+        }
+    }
+
+    /// Waits up to `timeout` (None: for ever) for events and hands up to `capacity` of them to
+    /// `tell`: none after the timeout, a signal, or the deadline. They stay alive until the next
+    /// poll. What this thread sends from now to its next poll or flush is written then.
+    ///
+    /// Fails with `Busy` while another thread polls, and with `Closed` once the mailbox is closed.
+    pub fn poll(
+        &self,
+        timeout: Option<Duration>,
+        capacity: usize,
+        tell: impl FnOnce(&[Event]),
+    ) -> Result<()> {
+        let mut batch = match self.batch.try_lock() {
+            Ok(batch) => batch,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Kind::Busy.into()),
+        };
+        batch.clear();
+        self.corking.store(0, Ordering::Relaxed);
+        self.uncork();
+        let at_once = timeout == Some(Duration::ZERO);
+        let end = timeout.filter(|_| !at_once).and_then(|t| Instant::now().checked_add(t));
+        let mut interrupted = false;
+        loop {
+            let mut queue = lock(&self.queue);
+            queue.asleep = false;
+            if queue.signaled {
+                queue.signaled = false;
+                self.wake.clear();
+            }
+            if queue.closed {
+                return Err(Kind::Closed.into());
+            }
+            while batch.len() < capacity
+                && let Some(event) = queue.events.pop_front()
+            {
+                event.heard();
+                if !event.is_stale() {
+                    batch.push(event);
+                }
+            }
+            let mut now = None;
+            let mut now = || *now.get_or_insert_with(Instant::now);
+            let due = queue.deadline.is_some_and(|d| d <= now());
+            if due {
+                queue.deadline = None;
+                self.wake.set_deadline(None);
+            }
+            if !batch.is_empty() || due || at_once || interrupted || end.is_some_and(|e| e <= now()) {
+                if self.wake.is_watched() {
+                    if batch.is_empty() {
+                        queue.asleep = true;
+                    } else if !queue.events.is_empty() {
+                        self.set_cork_timer();
+                    }
+                }
+                break;
+            }
+            let wait =
+                [end, queue.deadline].into_iter().flatten().min().map(|t| t.saturating_duration_since(now()));
+            queue.asleep = true;
+            drop(queue);
+            match self.wake.wait(wait) {
+                Ok(Waited::Done) => {}
+                Ok(Waited::Interrupted) => interrupted = true,
+                Err(e) => {
+                    return Err(Error::new(Kind::Resources, format!("wait for events: {}", io_text(&e))));
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.corking.store(this_thread(), Ordering::Relaxed);
+        }
+        tell(&batch);
+        Ok(())
+    }
+
+    /// Ends the batch: writes what was kept back, and lets the descriptor tell what comes next.
+    pub fn flush(&self) {
+        if self.corking.load(Ordering::Relaxed) == this_thread() {
+            self.corking.store(0, Ordering::Relaxed);
+        }
+        self.uncork();
+        if self.wake.is_watched() {
+            let mut queue = lock(&self.queue);
+            queue.asleep = true;
+            self.signal_if_due(&mut queue);
+        }
+    }
+
+    fn signal_if_due(&self, queue: &mut Queue) {
+        if !queue.events.is_empty() && !queue.signaled {
+            queue.signaled = true;
+            self.wake.signal();
+        }
+    }
+
+    /// A descriptor that is readable whenever poll has something to do. It is the mailbox's.
+    pub fn fd(&self) -> Result<BorrowedFd<'_>> {
+        let mut queue = lock(&self.queue);
+        let fd = self.wake.watched();
+        self.wake.set_deadline(queue.deadline);
+        queue.asleep = true;
+        self.signal_if_due(&mut queue);
+        fd.map_err(|e| Error::new(Kind::Resources, format!("make a descriptor: {}", io_text(&e))))
+    }
+
+    /// Ends the wait of poll, and makes the descriptor readable, after this time; None: not any
+    /// more.
+    pub fn set_deadline(&self, after: Option<Duration>) {
+        let deadline = after.and_then(|d| Instant::now().checked_add(d));
+        lock(&self.queue).deadline = deadline;
+        self.wake.set_deadline(deadline);
+    }
+
+    /// Whether what this thread sends now is kept back until the end of its batch.
+    pub(crate) fn is_corking(&self) -> bool {
+        self.corking.load(Ordering::Relaxed) == this_thread()
+    }
+
+    /// Has a connection written at the end of the batch, or soon, whichever is first.
+    pub(crate) fn cork(&self, connection: &Arc<Connection>) {
+        lock(&self.corked).push(connection.clone());
+        self.set_cork_timer();
+    }
+
+    fn set_cork_timer(&self) {
+        if !self.cork_timer_set.swap(true, Ordering::AcqRel) {
+            self.cork_timer.set(Some(limits::CORK_DELAY));
+        }
+    }
+
+    fn uncork(&self) {
+        let mut list = std::mem::take(&mut *lock(&self.corked));
+        for connection in list.drain(..) {
+            connection.uncork();
+        }
+        let mut corked = lock(&self.corked);
+        if corked.is_empty() && list.capacity() <= 1024 {
+            *corked = list; // its memory serves the next batch
+        }
+    }
+
+    /// For the runtime: the guest has kept bytes back, or let events lie, for long enough.
+    /// Returns false when the mailbox is closed.
+    fn remind(&self) -> bool {
+        self.cork_timer.clear();
+        self.cork_timer_set.store(false, Ordering::Release);
+        for connection in std::mem::take(&mut *lock(&self.corked)) {
+            connection.serve_writer();
+        }
+        let mut queue = lock(&self.queue);
+        if self.wake.is_watched() {
+            self.signal_if_due(&mut queue);
+        }
+        !queue.closed
+    }
+
+    /// Has the runtime watch the timer, from the first connection or listener on.
+    fn start_timer_task(self: &Arc<Self>) -> Result<()> {
+        let mut started = lock(&self.timer_task);
+        if !*started {
+            let runtime = self.process.runtime()?;
+            let timer = self.cork_timer.duplicate().map_err(|e| Error::new(Kind::Resources, io_text(&e)))?;
+            runtime.spawn(watch(timer, Arc::downgrade(self)));
+            *started = true;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn process(&self) -> &'static Process {
+        self.process
+    }
+
+    pub(crate) fn adopt_connection(&self, connection: &Arc<Connection>) -> Result<()> {
+        let mut members = lock(&self.members);
+        if members.closed {
+            return Err(Kind::Closed.into());
+        }
+        members.connections.insert(connection.handle);
+        self.process.connections.insert(connection.handle, connection.clone());
+        Ok(())
+    }
+
+    pub(crate) fn adopt_listener(&self, listener: &Arc<Listener>) -> Result<()> {
+        let mut members = lock(&self.members);
+        if members.closed {
+            return Err(Kind::Closed.into());
+        }
+        members.listeners.insert(listener.handle);
+        self.process.listeners.insert(listener.handle, listener.clone());
+        Ok(())
+    }
+
+    pub(crate) fn forget_connection(&self, handle: u64) {
+        lock(&self.members).connections.remove(&handle);
+    }
+
+    pub(crate) fn forget_listener(&self, handle: u64) {
+        lock(&self.members).listeners.remove(&handle);
+    }
+
+    /// Starts a client connection. Returns its handle at once; then comes one event, `Open` or
+    /// `Closed`.
+    pub fn connect(
+        self: &Arc<Self>,
+        address: &[u8],
+        headers: &[Header<'_>],
+        options: Options,
+    ) -> Result<u64> {
+        options.check()?;
+        let attempt = connect::Attempt::new(address, headers)?;
+        self.start_timer_task()?;
+        let runtime = self.process.runtime()?;
+        let connection = Connection::new(self.clone(), crate::protocol::Role::Client, options)?;
+        let handle = connection.handle;
+        runtime.spawn(connect::run(connection, attempt));
+        Ok(handle)
+    }
+
+    /// Binds and listens, and returns the listener's handle.
+    pub fn listen(self: &Arc<Self>, host: &[u8], port: u16, options: Options) -> Result<u64> {
+        options.check()?;
+        let socket = Listener::bind(host, port)?;
+        self.start_timer_task()?;
+        Listener::start(self.clone(), socket, options)
+    }
+
+    /// Ends a mailbox with its listeners and connections (1001). Accepted bytes get at most
+    /// `limits::EXIT_TIMEOUT` to leave; nothing else is waited for. A thread in poll is woken.
+    pub fn close(handle: u64) -> Result<()> {
+        let mailbox = Mailbox::find(handle)?;
+        if mailbox.process.mailboxes.remove(handle).is_none() {
+            return Err(Kind::InvalidHandle.into()); // another thread was first
+        }
+        let ended = Members { closed: true, ..Members::default() };
+        let members = std::mem::replace(&mut *lock(&mailbox.members), ended);
+        for listener in members.listeners {
+            Listener::free(listener);
+        }
+        let mut leaving: Vec<_> =
+            members.connections.iter().filter_map(|c| mailbox.process.connections.remove(*c)).collect();
+        for connection in &leaving {
+            connection.let_go();
+        }
+        mailbox.uncork();
+        {
+            let mut queue = lock(&mailbox.queue);
+            queue.closed = true;
+            queue.events = VecDeque::new();
+            mailbox.wake.signal();
+            mailbox.set_cork_timer(); // the timer's task sees the end
+        }
+        let end = Instant::now() + limits::EXIT_TIMEOUT;
+        let mut pause = Duration::from_micros(50);
+        loop {
+            leaving.retain(|c| !c.has_left());
+            if leaving.is_empty() || Instant::now() >= end {
+                return Ok(());
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Reminds a mailbox whenever its timer fires, until it is closed or gone.
+async fn watch(timer: OwnedFd, mailbox: Weak<Mailbox>) {
+    let Ok(timer) = sys::watch(timer) else { return };
+    loop {
+        let Ok(mut ready) = timer.readable().await else { return };
+        ready.clear_ready();
+        match mailbox.upgrade() {
+            Some(mailbox) if mailbox.remind() => {}
+            _ => return,
+        }
+    }
+}

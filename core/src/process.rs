@@ -1,0 +1,89 @@
+//! All state of the library in this process: it hangs on one pointer, which a fork clears.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::{
+    connection::Connection,
+    error::{Error, Kind, Result},
+    handle::{self, HandleKind, Table},
+    listener::Listener,
+    mailbox::Mailbox,
+    runtime::Runtime,
+    sys::ForkCell,
+};
+
+/// Everything that a forked child must not touch.
+pub(crate) struct Process {
+    /// Handles with a smaller serial number belong to a parent of this process.
+    first_serial: u64,
+    pub(crate) mailboxes: Table<Mailbox>,
+    pub(crate) connections: Table<Connection>,
+    pub(crate) listeners: Table<Listener>,
+    runtime: OnceLock<Runtime>,
+    starting: Mutex<()>,
+}
+
+static CURRENT: ForkCell<Process> = ForkCell::new();
+
+impl Process {
+    /// The state of this process, made by the first call.
+    pub(crate) fn current() -> Result<&'static Process> {
+        CURRENT.get_or_make(|| Process {
+            first_serial: handle::next_serial(),
+            mailboxes: Table::new(),
+            connections: Table::new(),
+            listeners: Table::new(),
+            runtime: OnceLock::new(),
+            starting: Mutex::new(()),
+        })
+    }
+
+    /// The runtime, started by the first call.
+    pub(crate) fn runtime(&'static self) -> Result<&'static Runtime> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let _one_starts = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.runtime.get().is_none() {
+            let runtime = Runtime::start().map_err(|e| {
+                Error::new(Kind::Resources, format!("start the runtime: {}", crate::error::io_text(&e)))
+            })?;
+            let _ = self.runtime.set(runtime);
+        }
+        self.runtime.get().ok_or_else(|| Kind::Internal.into())
+    }
+}
+
+/// Looks up a handle of this kind.
+fn find<T: 'static>(
+    handle: u64,
+    kind: HandleKind,
+    table: impl Fn(&'static Process) -> &'static Table<T>,
+) -> Result<Arc<T>> {
+    let process = CURRENT.get();
+    if let Some(process) = process
+        && let Some(object) = table(process).get(handle)
+    {
+        return Ok(object);
+    }
+    let first = process.map_or_else(handle::next_serial, |p| p.first_serial);
+    match handle::serial(handle, kind) {
+        Some(serial) if serial < first => Err(Kind::Forked.into()),
+        _ => Err(Kind::InvalidHandle.into()),
+    }
+}
+
+/// The mailbox of this handle.
+pub(crate) fn mailbox(handle: u64) -> Result<Arc<Mailbox>> {
+    find(handle, HandleKind::Mailbox, |p| &p.mailboxes)
+}
+
+/// The connection of this handle.
+pub(crate) fn connection(handle: u64) -> Result<Arc<Connection>> {
+    find(handle, HandleKind::Connection, |p| &p.connections)
+}
+
+/// The listener of this handle.
+pub(crate) fn listener(handle: u64) -> Result<Arc<Listener>> {
+    find(handle, HandleKind::Listener, |p| &p.listeners)
+}

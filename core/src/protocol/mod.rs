@@ -1,0 +1,38 @@
+//! The protocol of RFC 6455 without any I/O: bytes in, messages out; messages in, bytes out.
+//!
+//! tungstenite reads the frames for now; nothing outside this folder knows.
+
+mod close;
+mod decoder;
+mod encoder;
+mod mask;
+
+pub(crate) use close::{Close, NO_CLOSE_FRAME, NO_CODE, check};
+pub(crate) use decoder::{Decoder, Incoming, Violation};
+pub(crate) use encoder::Encoder;
+
+/// Which side of a connection this is: clients mask what they send, servers do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Client,
+    Server,
+}
+
+/// The kind of a data message, with its opcode (RFC 6455, 5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text = 1,
+    /// Any bytes.
+    Binary = 2,
+}
+
+/// A whole message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Text or binary.
+    pub kind: MessageKind,
+    /// The payload; that of a text is valid UTF-8.
+    pub payload: Box<[u8]>,
+}

@@ -1,0 +1,49 @@
+//! The runtime: one thread that reads every socket of the process.
+
+use std::{
+    future::pending,
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use tokio::runtime::{Builder, Handle};
+
+use crate::{limits, sys};
+
+/// The way into the runtime's thread. It is never torn down.
+pub(crate) struct Runtime {
+    handle: Handle,
+    read_buffer: Mutex<Vec<u8>>,
+}
+
+impl Runtime {
+    pub(crate) fn start() -> io::Result<Runtime> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(limits::LOOKUP_THREADS)
+            .thread_keep_alive(limits::LOOKUP_IDLE)
+            .thread_name("cmws-lookup")
+            .build()?;
+        let handle = runtime.handle().clone();
+        // Signals are the host's: its own threads take them, this one never does.
+        sys::with_signals_blocked(|| {
+            thread::Builder::new()
+                .name("coromega-ws".into())
+                .stack_size(512 * 1024)
+                .spawn(move || runtime.block_on(pending::<()>()))
+        })?;
+        Ok(Runtime { handle, read_buffer: Mutex::new(vec![0; limits::READ_BUFFER]) })
+    }
+
+    /// Has the runtime's thread work on this until it is done.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(task);
+    }
+
+    /// Takes the one read buffer: whoever drives connections holds it while it reads one of them.
+    pub(crate) fn read_buffer(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.read_buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,110 @@
+//! What must be unsafe: the pointer that a fork clears, the signal mask, two questions to
+//! descriptors.
+#![allow(unsafe_code)]
+
+use std::{
+    io, mem,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::error::{Error, Kind, Result};
+
+/// Holds the state of this process; empty again in a forked child.
+///
+/// What it held is leaked on purpose: threads that no longer exist in a child may have left it
+/// locked or half changed, so that nobody may touch or free it there.
+pub(crate) struct ForkCell<T: 'static>(AtomicPtr<T>);
+
+/// The cells that a fork clears. There is one.
+static CELL: AtomicPtr<AtomicPtr<()>> = AtomicPtr::new(ptr::null_mut());
+
+extern "C" fn clear_in_child() {
+    let cell = CELL.load(Ordering::Acquire);
+    if !cell.is_null() {
+        // SAFETY: the pointer was made from a `&'static AtomicPtr` in `get_or_make`.
+        unsafe { (*cell).store(ptr::null_mut(), Ordering::Release) };
+    }
+}
+
+impl<T: Sync> ForkCell<T> {
+    pub(crate) const fn new() -> ForkCell<T> {
+        ForkCell(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub(crate) fn get(&self) -> Option<&'static T> {
+        // SAFETY: the pointer is null or came from `Box::leak` in `get_or_make`, so it is valid
+        // for ever; `T` is `Sync`, so that any thread may share it.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// What the cell holds, made now if it is empty.
+    pub(crate) fn get_or_make(&'static self, make: impl FnOnce() -> T) -> Result<&'static T>
+    where
+        T: Send,
+    {
+        if let Some(found) = self.get() {
+            return Ok(found);
+        }
+        // A child inherits the handler along with everything else: it is registered once.
+        let cell = (&raw const self.0).cast_mut().cast::<AtomicPtr<()>>();
+        if CELL.compare_exchange(ptr::null_mut(), cell, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            // SAFETY: the handler is a function of this library, which is never unloaded; it
+            // stores to one atomic and does nothing else, as a fork handler must.
+            let failed = unsafe { libc::pthread_atfork(None, None, Some(clear_in_child)) };
+            if failed != 0 {
+                CELL.store(ptr::null_mut(), Ordering::Release);
+                return Err(Error::new(Kind::Resources, "no memory for a fork handler"));
+            }
+        }
+        let made = Box::into_raw(Box::new(make()));
+        match self.0.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: `made` came from a box that is leaked here, into the cell.
+            Ok(_) => Ok(unsafe { &*made }),
+            Err(winner) => {
+                // SAFETY: another thread was first, so `made` is known to nobody else; `winner`
+                // was leaked by that thread.
+                unsafe {
+                    drop(Box::from_raw(made));
+                    Ok(&*winner)
+                }
+            }
+        }
+    }
+}
+
+/// Runs `f` with every signal blocked on this thread, so that a thread it starts never takes one.
+pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: both sets are initialised before they are read: one by `sigfillset`, the other by
+    // `pthread_sigmask`, which can't fail with a valid `how`.
+    let old = unsafe {
+        let (mut all, mut old) = (mem::zeroed(), mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
+        old
+    };
+    let result = f();
+    // SAFETY: `old` is the mask that `pthread_sigmask` stored above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &old, ptr::null_mut()) };
+    result
+}
+
+/// Bytes of a TCP socket that its peer has not acknowledged.
+pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open while it is borrowed, and TIOCOUTQ stores one int.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) } {
+        0 => Ok(usize::try_from(bytes).unwrap_or(0)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A descriptor that the runtime watches for being readable. To be called on its thread.
+pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` names one descriptor, always the same, which stays open until the
+    // `AsyncFd` that owns it from here on drops it, after it has stopped watching.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
+}

@@ -1,0 +1,283 @@
+//! The write half: guests encode and write here themselves; what the socket refuses is left to
+//! the runtime.
+//!
+//! One lock guards it. The runtime only tries that lock: where a guest has it, the runtime leaves
+//! a request, and the guest does what was asked before it is done. So no guest can stall the
+//! runtime.
+
+use std::{
+    io,
+    sync::{
+        Arc, MutexGuard, PoisonError, TryLockError,
+        atomic::{Ordering, fence},
+    },
+};
+
+use rustix::net::SendFlags;
+use tokio::{io::Interest, net::TcpStream};
+
+use crate::{
+    connection::Connection,
+    error::{Kind, Result},
+    event::EventKind,
+    limits,
+    protocol::{Close, Encoder, MessageKind},
+};
+
+/// The encoder, the out-buffer and the socket of a connection.
+pub(crate) struct Writer {
+    encoder: Encoder,
+    out: Vec<u8>,
+    /// Bytes of `out` that have left.
+    start: usize,
+    socket: Option<Arc<TcpStream>>,
+    /// The mailbox has it on its list of connections to write at the end of the batch.
+    corked: bool,
+    /// The socket was full at the last try.
+    blocked: bool,
+    /// A guest waits for room.
+    notify: bool,
+    /// Our close frame is in `out`, or has left: nothing may follow it.
+    closed: bool,
+    /// The socket has failed or is gone.
+    broken: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(encoder: Encoder) -> Writer {
+        Writer {
+            encoder,
+            out: Vec::new(),
+            start: 0,
+            socket: None,
+            corked: false,
+            blocked: false,
+            notify: false,
+            closed: false,
+            broken: false,
+        }
+    }
+
+    /// Accepted and not yet with the kernel.
+    fn pending(&self) -> usize {
+        self.out.len() - self.start
+    }
+
+    fn discard(&mut self) {
+        self.out = Vec::new();
+        self.start = 0;
+        self.broken = true;
+    }
+
+    /// Writes what the socket takes.
+    fn flush(&mut self, connection: &Arc<Connection>) {
+        self.corked = false;
+        let Some(socket) = &self.socket else { return };
+        while self.start < self.out.len() {
+            let rest = &self.out[self.start..];
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            let sent = socket.try_io(Interest::WRITABLE, || Ok(rustix::net::send(socket, rest, flags)?));
+            match sent {
+                Ok(sent) => self.start += sent,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    connection.blocked.store(true, Ordering::Release);
+                    connection.waker.wake();
+                    break;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.discard();
+                    connection.broken.store(true, Ordering::Release);
+                    connection.waker.wake();
+                    break;
+                }
+            }
+        }
+        if self.pending() == 0 {
+            self.out.clear();
+            self.start = 0;
+            if self.out.capacity() > limits::KEPT_OUT_BUFFER {
+                self.out = Vec::new();
+            }
+            if self.closed {
+                connection.close_written.store(true, Ordering::Release);
+                connection.waker.wake();
+            }
+        } else if self.start >= limits::CORK_SIZE {
+            self.out.drain(..self.start);
+            self.start = 0;
+        }
+        let ended = self.closed || self.broken;
+        if self.notify && (ended || self.pending() as u64 <= connection.options.write_limit / 2) {
+            self.notify = false;
+            connection.tell(EventKind::Writable);
+        }
+    }
+
+    /// Does what the runtime asked for.
+    fn serve(&mut self, connection: &Arc<Connection>) {
+        if connection.gone.load(Ordering::Acquire) {
+            self.socket = None;
+            self.discard();
+        }
+        if self.broken {
+            return;
+        }
+        let mut control = connection.control();
+        if !self.closed {
+            // A pong waits while much else does; a newer ping replaces it (RFC 6455, 5.5.3).
+            if (self.pending() as u64) < connection.options.write_limit
+                && let Some(payload) = control.pong.take()
+                && self.encoder.pong(&mut self.out, &payload).is_err()
+            {
+                self.discard();
+            }
+            if let Some(close) = control.close.take() {
+                self.close(&close);
+            }
+        }
+        drop(control);
+        self.blocked = false;
+        self.flush(connection);
+    }
+
+    fn close(&mut self, close: &Close) {
+        self.closed = true;
+        if self.encoder.close(&mut self.out, close).is_err() {
+            self.discard();
+        }
+    }
+}
+
+impl Connection {
+    /// Runs `f` with the write half, and what the runtime asked for meanwhile.
+    fn with_writer<R>(self: &Arc<Self>, f: impl FnOnce(&mut Writer) -> R) -> R {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = f(&mut writer);
+        self.settle(writer);
+        result
+    }
+
+    /// Serves requests until there is none, then lets go of the write half.
+    fn settle<'a>(self: &'a Arc<Self>, mut writer: MutexGuard<'a, Writer>) {
+        loop {
+            if self.asked.swap(false, Ordering::AcqRel) {
+                writer.serve(self);
+            }
+            drop(writer);
+            // With the fence in `serve_writer`: either this sees its request, or it gets the lock.
+            fence(Ordering::SeqCst);
+            if !self.asked.load(Ordering::Acquire) {
+                return;
+            }
+            writer = match self.writer.try_lock() {
+                Ok(writer) => writer,
+                Err(TryLockError::Poisoned(e)) => e.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+        }
+    }
+
+    /// For the runtime: has control frames queued, the socket written, a dead socket dropped;
+    /// by a guest, if one holds the write half just now.
+    pub(crate) fn serve_writer(self: &Arc<Self>) {
+        self.asked.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        match self.writer.try_lock() {
+            Ok(writer) => self.settle(writer),
+            Err(TryLockError::Poisoned(e)) => self.settle(e.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// For the runtime, once: gives the write half its socket.
+    pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<TcpStream>) {
+        self.with_writer(|w| {
+            w.socket = Some(socket);
+            w.flush(self);
+        });
+    }
+
+    /// Writes what was kept back for the end of the batch.
+    pub(crate) fn uncork(self: &Arc<Self>) {
+        self.with_writer(|w| {
+            if w.corked && !w.blocked {
+                w.flush(self);
+            }
+            w.corked = false;
+        });
+    }
+
+    /// Accepts a whole message, or nothing of it. It leaves without waiting for the guest.
+    ///
+    /// Any thread may call this; the messages of one thread leave in the order of its calls.
+    pub fn send(self: &Arc<Self>, kind: MessageKind, payload: &[u8], notify: bool) -> Result<()> {
+        if kind == MessageKind::Text && std::str::from_utf8(payload).is_err() {
+            return Err(Kind::InvalidText.into());
+        }
+        let limit = self.options.write_limit;
+        self.with_writer(|w| {
+            if w.closed || w.broken || self.first_close.get().is_some() {
+                return Err(Kind::Closed.into());
+            }
+            if w.pending() as u64 >= limit && w.corked && !w.blocked {
+                w.flush(self);
+            }
+            if w.broken {
+                return Err(Kind::Closed.into());
+            }
+            if w.socket.is_none() || w.pending() as u64 >= limit {
+                w.notify |= notify;
+                return Err(Kind::WouldBlock.into());
+            }
+            let length = w.out.len();
+            if let Err(e) = w.encoder.message(&mut w.out, kind, payload) {
+                w.out.truncate(length);
+                return Err(e);
+            }
+            if w.blocked {
+                // The runtime writes when the socket has room.
+            } else if w.pending() < limits::CORK_SIZE && self.mailbox.is_corking() {
+                if !w.corked {
+                    w.corked = true;
+                    self.mailbox.cork(self);
+                }
+            } else {
+                w.flush(self);
+            }
+            Ok(())
+        })
+    }
+
+    /// Queues this close frame behind what was accepted. The first close of a connection counts:
+    /// returns false if there was one.
+    pub(crate) fn start_close(self: &Arc<Self>, close: Close) -> bool {
+        let first = self.with_writer(|w| {
+            if self.first_close.set(close.clone()).is_err() {
+                return false;
+            }
+            if !w.broken && w.socket.is_some() {
+                w.close(&close);
+                if !w.blocked {
+                    w.flush(self);
+                }
+            }
+            true
+        });
+        self.waker.wake();
+        first
+    }
+
+    /// Whether all that was accepted has been acknowledged by the peer's system, or never will be.
+    pub(crate) fn has_left(&self) -> bool {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match &writer.socket {
+            Some(socket) if !writer.broken => {
+                use std::os::fd::AsFd;
+                writer.pending() == 0 && crate::sys::unacknowledged(socket.as_fd()).is_ok_and(|n| n == 0)
+            }
+            _ => true,
+        }
+    }
+}

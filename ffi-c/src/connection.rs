@@ -1,0 +1,169 @@
+//! Connections: sending, receiving, closing, and what is known of them.
+
+use std::ffi::c_char;
+
+use coromega_ws_abi::{
+    CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, cmws_connection_info_t, cmws_handle_t,
+    cmws_header_t, cmws_message_t, cmws_status_t,
+};
+use coromega_ws_core::{Connection, MessageKind};
+
+use crate::{
+    guard::{Array, bytes, check_output, guard, guard_silent, invalid, store, store_sized},
+    listener::address_to_c,
+    message,
+};
+
+/// What is known of a connection. `info_size` is `sizeof(cmws_connection_info_t)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_info(
+    connection: cmws_handle_t,
+    info_size: usize,
+    out_info: *mut cmws_connection_info_t,
+) -> cmws_status_t {
+    guard(|| {
+        let connection = Connection::find(connection)?;
+        let (close_code, close_reason) = connection.close_info().unwrap_or_default();
+        let request = connection.request();
+        let part = |part: Option<&[u8]>| {
+            let part = part.unwrap_or_default();
+            (part.as_ptr().cast::<c_char>(), part.len())
+        };
+        let (close_reason, close_reason_length) = part(Some(close_reason.as_bytes()));
+        let (path, path_length) = part(request.map(|r| r.path()));
+        let (query, query_length) = part(request.map(|r| r.query()));
+        let (subprotocol, subprotocol_length) = part(request.map(|r| r.subprotocol()));
+        let info = cmws_connection_info_t {
+            state: connection.state() as u32,
+            close_code,
+            reserved: 0,
+            close_reason,
+            close_reason_length,
+            path,
+            path_length,
+            query,
+            query_length,
+            subprotocol,
+            subprotocol_length,
+            header_count: request.map_or(0, |r| r.header_count()),
+            peer: address_to_c(request.and_then(|r| r.peer())),
+        };
+        // SAFETY: as this function's contract says. The texts are the connection's own.
+        unsafe { store_sized(out_info, info_size, info) }
+    })
+}
+
+/// A header field of the request that opened a connection, in the order they came; of a client's
+/// own request, those that were sent. INVALID_ARGUMENT from `header_count` on.
+///
+/// `header_size` is `sizeof(cmws_header_t)`. Its texts live until the connection is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_header(
+    connection: cmws_handle_t,
+    index: usize,
+    header_size: usize,
+    out_header: *mut cmws_header_t,
+) -> cmws_status_t {
+    guard(|| {
+        let connection = Connection::find(connection)?;
+        let header = connection.request().and_then(|r| r.header(index));
+        let header = header.ok_or_else(|| invalid("there is no such header"))?;
+        let header = cmws_header_t {
+            name: header.name.as_ptr().cast(),
+            name_length: header.name.len(),
+            value: header.value.as_ptr().cast(),
+            value_length: header.value.len(),
+        };
+        // SAFETY: as this function's contract says.
+        unsafe { store_sized(out_header, header_size, header) }
+    })
+}
+
+/// Sends a message: text (UTF-8) or binary, of `length` bytes, which may go when the call returns.
+///
+/// OK: the message was accepted whole, and leaves without any further call. WOULD_BLOCK: nothing
+/// was accepted, because `write_limit` bytes wait, or the connection is not open yet; with the
+/// flag `CMWS_SEND_NOTIFY` one WRITABLE event comes when no more than half of the limit waits.
+/// CLOSED: a close frame has been sent or received, or the connection has ended. INVALID_TEXT:
+/// the text is not UTF-8.
+///
+/// Any thread may send. The messages of one thread leave in the order of its calls.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_send(
+    connection: cmws_handle_t,
+    kind: u32,
+    data: *const u8,
+    length: usize,
+    flags: u32,
+) -> cmws_status_t {
+    guard(|| {
+        let connection = Connection::find(connection)?;
+        let kind = match kind {
+            CMWS_MESSAGE_TEXT => MessageKind::Text,
+            CMWS_MESSAGE_BINARY => MessageKind::Binary,
+            _ => return Err(invalid("a message is CMWS_MESSAGE_TEXT or CMWS_MESSAGE_BINARY")),
+        };
+        if flags & !CMWS_SEND_NOTIFY != 0 {
+            return Err(invalid("unknown flags"));
+        }
+        // SAFETY: as this function's contract says.
+        connection.send(kind, unsafe { bytes(data, length)? }, flags & CMWS_SEND_NOTIFY != 0)
+    })
+}
+
+/// Takes messages in the order they came: stores up to `capacity`, none if none is there.
+/// CLOSED if none is there and none will come. `message_size` is `sizeof(cmws_message_t)`.
+///
+/// They are the caller's until `cmws_message_release`. Any thread may call this.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_receive(
+    connection: cmws_handle_t,
+    messages: *mut cmws_message_t,
+    message_size: usize,
+    capacity: usize,
+    out_count: *mut usize,
+) -> cmws_status_t {
+    guard(|| {
+        check_output(out_count)?;
+        if message_size < size_of::<cmws_message_t>() {
+            return Err(invalid("message_size is out of range"));
+        }
+        let array = Array::new(messages, message_size, capacity)?;
+        let connection = Connection::find(connection)?;
+        let mut index = 0;
+        let count = connection.receive(array.capacity(), |taken| {
+            // SAFETY: as this function's contract says; core hands over no more than `capacity`.
+            let _ = unsafe { array.set(index, message::to_c(taken)) };
+            index += 1;
+        })?;
+        // SAFETY: as this function's contract says.
+        unsafe { store(out_count, count) }
+    })
+}
+
+/// Starts the closing handshake (RFC 6455, 7.1.2): a close frame behind all that was accepted,
+/// with this code (0: 1000) and reason (UTF-8, up to 123 bytes). CLOSED if a close frame has been
+/// sent or received before; INVALID_CLOSE for a code that may not be sent, or a bad reason.
+///
+/// The event CLOSED follows when the peer has answered, or when `close_timeout` is over.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_close(
+    connection: cmws_handle_t,
+    code: u16,
+    reason: *const c_char,
+    reason_length: usize,
+) -> cmws_status_t {
+    guard(|| {
+        let connection = Connection::find(connection)?;
+        // SAFETY: as this function's contract says.
+        connection.close(code, unsafe { bytes(reason, reason_length)? })
+    })
+}
+
+/// Lets go of a connection: its handle is stale at once, nothing more is told of it, and messages
+/// that were not taken are dropped. If it is open it is closed with 1001 behind what was accepted,
+/// without waiting. Does nothing for a handle that is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn cmws_connection_free(connection: cmws_handle_t) {
+    guard_silent(|| Connection::free(connection));
+}

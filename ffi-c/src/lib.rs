@@ -1,0 +1,21 @@
+//! `libcoromega_ws.so.0`: the C ABI over core. Every export is in one of these modules; each
+//! checks its arguments, guards against panics, and calls core.
+#![allow(clippy::missing_safety_doc)] // each function's contract is the header's prose
+
+mod connection;
+mod error;
+mod guard;
+mod listener;
+mod mailbox;
+mod message;
+mod options;
+mod signatures;
+mod version;
+
+pub use connection::*;
+pub use error::*;
+pub use listener::*;
+pub use mailbox::*;
+pub use message::*;
+pub use options::*;
+pub use version::*;

@@ -1,0 +1,90 @@
+//! Listeners: addresses, clients that wait, the end.
+
+use std::{ffi::c_char, net::SocketAddr};
+
+use coromega_ws_abi::{cmws_address_t, cmws_handle_t, cmws_status_t};
+use coromega_ws_core::Listener;
+
+use crate::guard::{Array, bytes, check_output, guard, guard_silent, store, store_sized};
+
+/// An address as C sees it.
+pub(crate) fn address_to_c(address: Option<SocketAddr>) -> cmws_address_t {
+    let mut out = cmws_address_t { port: 0, host: [0; 126] };
+    if let Some(address) = address {
+        out.port = address.port();
+        let host = match address {
+            SocketAddr::V4(v4) => v4.ip().to_string(),
+            SocketAddr::V6(v6) => v6.ip().to_string(),
+        };
+        for (to, from) in out.host.iter_mut().zip(host.bytes()) {
+            *to = from as c_char;
+        }
+    }
+    out
+}
+
+/// Where a listener listens: the address that was bound, and the port that was chosen where it
+/// was asked for port 0. `address_size` is `sizeof(cmws_address_t)`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_listener_address(
+    listener: cmws_handle_t,
+    address_size: usize,
+    out_address: *mut cmws_address_t,
+) -> cmws_status_t {
+    guard(|| {
+        let address = Listener::find(listener)?.address();
+        // SAFETY: as this function's contract says.
+        unsafe { store_sized(out_address, address_size, address_to_c(Some(address))) }
+    })
+}
+
+/// Takes clients whose handshake is done: stores up to `capacity` handles, none if nobody waits.
+/// Up to 128 wait; then accepting pauses.
+///
+/// Nothing is told of a connection before it has been taken; then READABLE comes if it has
+/// messages already, and CLOSED if it has ended. Each wants `cmws_connection_free` in the end.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_listener_accept(
+    listener: cmws_handle_t,
+    connections: *mut cmws_handle_t,
+    capacity: usize,
+    out_count: *mut usize,
+) -> cmws_status_t {
+    guard(|| {
+        check_output(out_count)?;
+        let array = Array::new(connections, size_of::<cmws_handle_t>(), capacity)?;
+        let listener = Listener::find(listener)?;
+        let mut index = 0;
+        let count = listener.accept(array.capacity(), |handle| {
+            // SAFETY: as this function's contract says; core hands over no more than `capacity`.
+            let _ = unsafe { array.set(index, handle) };
+            index += 1;
+        });
+        // SAFETY: as this function's contract says.
+        unsafe { store(out_count, count) }
+    })
+}
+
+/// Stops accepting. Connections that were taken live on; those that wait are closed with 1001.
+/// One DEAD event follows with the reason (UTF-8; `closed` where it is empty). CLOSED if the
+/// listener has stopped before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_listener_close(
+    listener: cmws_handle_t,
+    reason: *const c_char,
+    reason_length: usize,
+) -> cmws_status_t {
+    guard(|| {
+        let listener = Listener::find(listener)?;
+        // SAFETY: as this function's contract says.
+        let reason = String::from_utf8_lossy(unsafe { bytes(reason, reason_length)? });
+        listener.close(reason.as_bytes())
+    })
+}
+
+/// Lets go of a listener: its handle is stale at once, it stops accepting, and there is no DEAD
+/// event. Does nothing for a handle that is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn cmws_listener_free(listener: cmws_handle_t) {
+    guard_silent(|| Listener::free(listener));
+}

@@ -1,0 +1,61 @@
+//! Every export, checked against the type under which the bindings call it; every number, against
+//! core's.
+
+use coromega_ws_abi::{self as abi, signature};
+use coromega_ws_core::{EventKind, Kind, MessageKind, State};
+
+macro_rules! check_types {
+    ($($name:ident)*) => { $(const _: signature::$name = crate::$name;)* };
+}
+
+check_types! {
+    cmws_abi_version cmws_version cmws_status_name cmws_status_text cmws_last_error_text
+    cmws_options_init cmws_options_set
+    cmws_mailbox_new cmws_mailbox_fd cmws_mailbox_set_deadline cmws_mailbox_poll cmws_mailbox_flush cmws_mailbox_close
+    cmws_mailbox_connect cmws_mailbox_listen
+    cmws_listener_address cmws_listener_accept cmws_listener_close cmws_listener_free
+    cmws_connection_info cmws_connection_header cmws_connection_send cmws_connection_receive cmws_connection_close
+    cmws_connection_free
+    cmws_message_release
+}
+
+macro_rules! check_numbers {
+    ($($name:ident = $value:expr;)*) => { $(const _: () = assert!(abi::$name as u32 == $value as u32);)* };
+}
+
+check_numbers! {
+    CMWS_STATUS_WOULD_BLOCK = Kind::WouldBlock;
+    CMWS_STATUS_CLOSED = Kind::Closed;
+    CMWS_STATUS_TIMEOUT = Kind::Timeout;
+    CMWS_STATUS_BUSY = Kind::Busy;
+    CMWS_STATUS_FORKED = Kind::Forked;
+    CMWS_STATUS_INVALID_HANDLE = Kind::InvalidHandle;
+    CMWS_STATUS_INVALID_ARGUMENT = Kind::InvalidArgument;
+    CMWS_STATUS_INVALID_ADDRESS = Kind::InvalidAddress;
+    CMWS_STATUS_INVALID_HEADER = Kind::InvalidHeader;
+    CMWS_STATUS_INVALID_TEXT = Kind::InvalidText;
+    CMWS_STATUS_INVALID_CLOSE = Kind::InvalidClose;
+    CMWS_STATUS_TOO_BIG = Kind::TooBig;
+    CMWS_STATUS_DNS = Kind::Dns;
+    CMWS_STATUS_TCP = Kind::Tcp;
+    CMWS_STATUS_TLS = Kind::Tls;
+    CMWS_STATUS_HTTP = Kind::Http;
+    CMWS_STATUS_HANDSHAKE = Kind::Handshake;
+    CMWS_STATUS_LISTEN = Kind::Listen;
+    CMWS_STATUS_PROTOCOL = Kind::Protocol;
+    CMWS_STATUS_RESOURCES = Kind::Resources;
+    CMWS_STATUS_UNSUPPORTED = Kind::Unsupported;
+    CMWS_STATUS_INTERNAL = Kind::Internal;
+    CMWS_EVENT_OPEN = EventKind::Open;
+    CMWS_EVENT_ACCEPTED = EventKind::Accepted;
+    CMWS_EVENT_READABLE = EventKind::Readable;
+    CMWS_EVENT_WRITABLE = EventKind::Writable;
+    CMWS_EVENT_CLOSED = EventKind::Closed;
+    CMWS_EVENT_DEAD = EventKind::Dead;
+    CMWS_MESSAGE_TEXT = MessageKind::Text;
+    CMWS_MESSAGE_BINARY = MessageKind::Binary;
+    CMWS_STATE_CONNECTING = State::Connecting;
+    CMWS_STATE_OPEN = State::Open;
+    CMWS_STATE_CLOSING = State::Closing;
+    CMWS_STATE_CLOSED = State::Closed;
+}
