@@ -91,6 +91,7 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
         (Err(error), _) | (_, Err(error)) => {
             connection.inbox().announced = true;
             connection.ended(Some(error.within(format_args!("connect to {}", address.shown))));
+            connection.give_up();
         }
     }
 }

@@ -202,8 +202,8 @@ impl Connection {
         if let Ok(process) = process::Process::current()
             && let Some(connection) = process.connections.remove(handle)
         {
-            connection.mailbox.forget_connection(handle);
             connection.let_go();
+            connection.mailbox.forget_connection(&connection);
         }
     }
 
@@ -213,6 +213,13 @@ impl Connection {
         self.inbox().clear();
         self.paused.store(false, Ordering::Relaxed);
         self.start_close(Close::going_away());
+    }
+
+    /// For the runtime: it has given up the socket, or never had one.
+    pub(crate) fn give_up(self: &Arc<Self>) {
+        self.gone.store(true, Ordering::Release);
+        self.serve_writer();
+        self.mailbox.forget_connection(self);
     }
 
     /// Where it is in its life.

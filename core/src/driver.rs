@@ -102,6 +102,9 @@ impl Driver {
             if self.phase == Phase::Leaving && self.connection.close_written.load(Ordering::Acquire) {
                 self.drain();
             }
+            if self.phase == Phase::Leaving && self.connection.broken.load(Ordering::Acquire) {
+                return self.give_up(Error::new(Kind::Tcp, "the peer reset the connection"));
+            }
             if !self.wants_read() || self.socket.poll_read_ready(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -258,8 +261,7 @@ impl Driver {
         self.connection.ended(Some(error));
         // A child of fork may hold the descriptor as well: the peer shall see the end now.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
-        self.connection.gone.store(true, Ordering::Release);
-        self.connection.serve_writer();
+        self.connection.give_up();
         Poll::Ready(())
     }
 }

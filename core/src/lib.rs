@@ -8,6 +8,7 @@
 mod address;
 mod connect;
 mod connection;
+mod cork;
 mod driver;
 mod error;
 mod event;

@@ -56,6 +56,8 @@ pub const LIMITS: &[Limit] =
 
 /// What a message costs in an inbox beside its bytes.
 pub const MESSAGE_COST: usize = 64;
+/// Clients that the system holds for a listener before they are accepted.
+pub const BACKLOG: i32 = 4096;
 /// Clients that wait to be taken from a listener.
 pub const ACCEPT_QUEUE: usize = 128;
 /// How long accepting pauses when the process is out of descriptors.

@@ -77,6 +77,8 @@ impl Listener {
             .next()
             .ok_or_else(|| fail("the name has no address".into()))?;
         let socket = StdListener::bind(address).map_err(|e| fail(io_text(&e)))?;
+        // The standard library asks for a short queue; asking again lengthens it.
+        rustix::net::listen(&socket, limits::BACKLOG).map_err(|e| fail(io_text(&e.into())))?;
         socket.set_nonblocking(true).map_err(|e| fail(io_text(&e)))?;
         Ok(socket)
     }

@@ -1,12 +1,9 @@
 //! A mailbox: one host loop, and the events of what belongs to it.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     os::fd::{BorrowedFd, OwnedFd},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -14,6 +11,7 @@ use std::{
 use crate::{
     connect,
     connection::Connection,
+    cork::Cork,
     error::{Error, Kind, Result, io_text},
     event::Event,
     handle::{self, HandleKind},
@@ -23,7 +21,7 @@ use crate::{
     options::Options,
     process::{self, Process},
     sys,
-    wake::{Timer, Waited, Wake},
+    wake::{Waited, Wake},
 };
 
 /// Events, and whether the guest sleeps.
@@ -41,7 +39,8 @@ struct Queue {
 /// What belongs to a mailbox and ends with it.
 #[derive(Default)]
 struct Members {
-    connections: HashSet<u64>,
+    /// Until both the guest and the runtime have let go of them.
+    connections: HashMap<u64, Arc<Connection>>,
     listeners: HashSet<u64>,
     closed: bool,
 }
@@ -54,25 +53,13 @@ pub struct Mailbox {
     wake: Wake,
     /// The events of the last poll; held by the thread that polls.
     batch: Mutex<Vec<Event>>,
-    /// The thread whose sends are kept back until the end of its batch, or 0.
-    corking: AtomicUsize,
-    /// Connections with bytes that were kept back.
-    corked: Mutex<Vec<Arc<Connection>>>,
-    /// Bounds how long they are kept back, whatever the guest does.
-    cork_timer: Timer,
-    cork_timer_set: AtomicBool,
+    pub(crate) cork: Cork,
     timer_task: Mutex<bool>,
     members: Mutex<Members>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A number that tells this thread from every other that lives.
-fn this_thread() -> usize {
-    thread_local!(static MARK: u8 = const { 0 });
-    MARK.with(|mark| &raw const *mark as usize)
 }
 
 impl Mailbox {
@@ -87,10 +74,7 @@ impl Mailbox {
             queue: Mutex::default(),
             wake: Wake::new().map_err(out_of)?,
             batch: Mutex::default(),
-            corking: AtomicUsize::new(0),
-            corked: Mutex::default(),
-            cork_timer: Timer::new().map_err(out_of)?,
-            cork_timer_set: AtomicBool::new(false),
+            cork: Cork::new().map_err(out_of)?,
             timer_task: Mutex::new(false),
             members: Mutex::default(),
         });
@@ -121,7 +105,7 @@ impl Mailbox {
         } else if self.wake.is_watched() {
             // The guest polls again, or says that it is done, before it sleeps. If it forgets,
             // the timer reminds it.
-            self.set_cork_timer();
+            self.cork.set_timer();
         }
     }
 
@@ -142,8 +126,7 @@ impl Mailbox {
             Err(TryLockError::WouldBlock) => return Err(Kind::Busy.into()),
         };
         batch.clear();
-        self.corking.store(0, Ordering::Relaxed);
-        self.uncork();
+        self.cork.end_batch();
         let at_once = timeout == Some(Duration::ZERO);
         let end = timeout.filter(|_| !at_once).and_then(|t| Instant::now().checked_add(t));
         let mut interrupted = false;
@@ -177,7 +160,7 @@ impl Mailbox {
                     if batch.is_empty() {
                         queue.asleep = true;
                     } else if !queue.events.is_empty() {
-                        self.set_cork_timer();
+                        self.cork.set_timer();
                     }
                 }
                 break;
@@ -195,7 +178,7 @@ impl Mailbox {
             }
         }
         if !batch.is_empty() {
-            self.corking.store(this_thread(), Ordering::Relaxed);
+            self.cork.begin_batch();
         }
         tell(&batch);
         Ok(())
@@ -203,10 +186,7 @@ impl Mailbox {
 
     /// Ends the batch: writes what was kept back, and lets the descriptor tell what comes next.
     pub fn flush(&self) {
-        if self.corking.load(Ordering::Relaxed) == this_thread() {
-            self.corking.store(0, Ordering::Relaxed);
-        }
-        self.uncork();
+        self.cork.end_batch();
         if self.wake.is_watched() {
             let mut queue = lock(&self.queue);
             queue.asleep = true;
@@ -239,42 +219,10 @@ impl Mailbox {
         self.wake.set_deadline(deadline);
     }
 
-    /// Whether what this thread sends now is kept back until the end of its batch.
-    pub(crate) fn is_corking(&self) -> bool {
-        self.corking.load(Ordering::Relaxed) == this_thread()
-    }
-
-    /// Has a connection written at the end of the batch, or soon, whichever is first.
-    pub(crate) fn cork(&self, connection: &Arc<Connection>) {
-        lock(&self.corked).push(connection.clone());
-        self.set_cork_timer();
-    }
-
-    fn set_cork_timer(&self) {
-        if !self.cork_timer_set.swap(true, Ordering::AcqRel) {
-            self.cork_timer.set(Some(limits::CORK_DELAY));
-        }
-    }
-
-    fn uncork(&self) {
-        let mut list = std::mem::take(&mut *lock(&self.corked));
-        for connection in list.drain(..) {
-            connection.uncork();
-        }
-        let mut corked = lock(&self.corked);
-        if corked.is_empty() && list.capacity() <= 1024 {
-            *corked = list; // its memory serves the next batch
-        }
-    }
-
     /// For the runtime: the guest has kept bytes back, or let events lie, for long enough.
     /// Returns false when the mailbox is closed.
     fn remind(&self) -> bool {
-        self.cork_timer.clear();
-        self.cork_timer_set.store(false, Ordering::Release);
-        for connection in std::mem::take(&mut *lock(&self.corked)) {
-            connection.serve_writer();
-        }
+        self.cork.timer_fired();
         let mut queue = lock(&self.queue);
         if self.wake.is_watched() {
             self.signal_if_due(&mut queue);
@@ -287,7 +235,7 @@ impl Mailbox {
         let mut started = lock(&self.timer_task);
         if !*started {
             let runtime = self.process.runtime()?;
-            let timer = self.cork_timer.duplicate().map_err(|e| Error::new(Kind::Resources, io_text(&e)))?;
+            let timer = self.cork.timer().map_err(|e| Error::new(Kind::Resources, io_text(&e)))?;
             runtime.spawn(watch(timer, Arc::downgrade(self)));
             *started = true;
         }
@@ -303,7 +251,7 @@ impl Mailbox {
         if members.closed {
             return Err(Kind::Closed.into());
         }
-        members.connections.insert(connection.handle);
+        members.connections.insert(connection.handle, connection.clone());
         self.process.connections.insert(connection.handle, connection.clone());
         Ok(())
     }
@@ -318,8 +266,12 @@ impl Mailbox {
         Ok(())
     }
 
-    pub(crate) fn forget_connection(&self, handle: u64) {
-        lock(&self.members).connections.remove(&handle);
+    /// Forgets a connection that both the guest and the runtime have let go of.
+    pub(crate) fn forget_connection(&self, connection: &Connection) {
+        let mut members = lock(&self.members);
+        if connection.freed.load(Ordering::Acquire) && connection.gone.load(Ordering::Acquire) {
+            members.connections.remove(&connection.handle);
+        }
     }
 
     pub(crate) fn forget_listener(&self, handle: u64) {
@@ -364,18 +316,21 @@ impl Mailbox {
         for listener in members.listeners {
             Listener::free(listener);
         }
-        let mut leaving: Vec<_> =
-            members.connections.iter().filter_map(|c| mailbox.process.connections.remove(*c)).collect();
+        let mut leaving: Vec<_> = members.connections.into_values().collect();
         for connection in &leaving {
+            mailbox.process.connections.remove(connection.handle);
             connection.let_go();
         }
-        mailbox.uncork();
+        mailbox.cork.end_batch();
         {
             let mut queue = lock(&mailbox.queue);
             queue.closed = true;
             queue.events = VecDeque::new();
             mailbox.wake.signal();
-            mailbox.set_cork_timer(); // the timer's task sees the end
+            mailbox.cork.set_timer(); // the timer's task sees the end
+        }
+        if let Ok(mut batch) = mailbox.batch.try_lock() {
+            batch.clear();
         }
         let end = Instant::now() + limits::EXIT_TIMEOUT;
         let mut pause = Duration::from_micros(50);

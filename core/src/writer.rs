@@ -195,6 +195,10 @@ impl Connection {
     pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<TcpStream>) {
         self.with_writer(|w| {
             w.socket = Some(socket);
+            // It may have been closed in the moment before it opened.
+            if let Some(close) = self.first_close.get() {
+                w.close(close);
+            }
             w.flush(self);
         });
     }
@@ -238,10 +242,10 @@ impl Connection {
             }
             if w.blocked {
                 // The runtime writes when the socket has room.
-            } else if w.pending() < limits::CORK_SIZE && self.mailbox.is_corking() {
+            } else if w.pending() < limits::CORK_SIZE && self.mailbox.cork.is_on() {
                 if !w.corked {
                     w.corked = true;
-                    self.mailbox.cork(self);
+                    self.mailbox.cork.add(self);
                 }
             } else {
                 w.flush(self);

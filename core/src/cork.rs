@@ -1,0 +1,99 @@
+//! Corking: what the polling thread sends between two polls leaves with one write for each
+//! connection, and within 2 ms whatever the guest does.
+
+use std::{
+    io, mem,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use crate::{connection::Connection, limits, wake::Timer};
+
+/// The corked connections of a mailbox.
+pub(crate) struct Cork {
+    /// The thread whose sends are kept back until the end of its batch, or 0.
+    thread: AtomicUsize,
+    /// Connections with bytes that were kept back.
+    list: Mutex<Vec<Arc<Connection>>>,
+    /// Bounds how long they are kept back. It is armed once for many batches: while it runs, it
+    /// is early enough for all of them.
+    timer: Timer,
+    timer_set: AtomicBool,
+}
+
+/// A number that tells this thread from every other that lives.
+fn this_thread() -> usize {
+    thread_local!(static MARK: u8 = const { 0 });
+    MARK.with(|mark| &raw const *mark as usize)
+}
+
+impl Cork {
+    pub(crate) fn new() -> io::Result<Cork> {
+        Ok(Cork {
+            thread: AtomicUsize::new(0),
+            list: Mutex::default(),
+            timer: Timer::new()?,
+            timer_set: AtomicBool::new(false),
+        })
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here to the end of the batch, what this thread sends is kept back.
+    pub(crate) fn begin_batch(&self) {
+        self.thread.store(this_thread(), Ordering::Relaxed);
+    }
+
+    /// Whether what this thread sends now is kept back.
+    pub(crate) fn is_on(&self) -> bool {
+        self.thread.load(Ordering::Relaxed) == this_thread()
+    }
+
+    /// Has a connection written at the end of the batch, or by the timer.
+    pub(crate) fn add(&self, connection: &Arc<Connection>) {
+        self.list().push(connection.clone());
+        self.set_timer();
+    }
+
+    /// Writes what was kept back.
+    pub(crate) fn end_batch(&self) {
+        if self.is_on() {
+            self.thread.store(0, Ordering::Relaxed);
+        }
+        let mut list = mem::take(&mut *self.list());
+        for connection in list.drain(..) {
+            connection.uncork();
+        }
+        let mut kept = self.list();
+        if kept.is_empty() && list.capacity() <= 1024 {
+            *kept = list; // its memory serves the next batch
+        }
+    }
+
+    /// Has the timer fire soon, if it does not anyway.
+    pub(crate) fn set_timer(&self) {
+        if !self.timer_set.swap(true, Ordering::AcqRel) {
+            self.timer.set(Some(limits::CORK_DELAY));
+        }
+    }
+
+    /// For the runtime: has written what was kept back for so long.
+    pub(crate) fn timer_fired(&self) {
+        self.timer.clear();
+        self.timer_set.store(false, Ordering::Release);
+        let list = mem::take(&mut *self.list());
+        for connection in list {
+            connection.serve_writer();
+        }
+    }
+
+    /// The timer's descriptor, for the runtime to watch.
+    pub(crate) fn timer(&self) -> io::Result<OwnedFd> {
+        self.timer.duplicate()
+    }
+}
