@@ -586,7 +586,7 @@ cmws_status_t cmws_listener_address(cmws_handle_t listener,
 
 /**
  * Takes clients whose handshake is done: stores up to `capacity` handles, none if nobody waits.
- * Up to 128 wait; then accepting pauses.
+ * Up to 128 wait; then accepting pauses. CLOSED if the listener has stopped.
  *
  * Nothing is told of a connection before it has been taken; then READABLE comes if it has
  * messages already, and CLOSED if it has ended. Each wants `cmws_connection_free` in the end.

@@ -31,18 +31,21 @@ use crate::{
 };
 
 /// A socket of which only the head of a handshake is read on; what came behind it is kept.
-struct HeadStream {
+pub(crate) struct HeadStream {
     socket: TcpStream,
-    /// The head as far as it was seen: the end of it may arrive split.
+    /// Bytes of the head so far.
     seen: usize,
+    /// The last of them: the end of a head may arrive split.
     tail: [u8; 4],
     done: bool,
+    /// A head that was read before, to be handed out.
+    head: Vec<u8>,
     leftover: Vec<u8>,
 }
 
 impl HeadStream {
     fn new(socket: TcpStream) -> HeadStream {
-        HeadStream { socket, seen: 0, tail: [0; 4], done: false, leftover: Vec::new() }
+        HeadStream { socket, seen: 0, tail: [0; 4], done: false, head: Vec::new(), leftover: Vec::new() }
     }
 
     /// How many of these bytes belong to the head.
@@ -65,6 +68,12 @@ impl AsyncRead for HeadStream {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.head.is_empty() {
+            let part = out.remaining().min(self.head.len());
+            out.put_slice(&self.head[..part]);
+            self.head.drain(..part);
+            return Poll::Ready(Ok(()));
+        }
         if self.done {
             return Poll::Ready(Ok(()));
         }
@@ -125,10 +134,30 @@ pub(crate) async fn connect(socket: TcpStream, request: client::Request) -> Resu
     Ok(Upgraded::new(stream, request))
 }
 
-/// A server's part, over a TCP connection that was accepted. A client that asks for something
-/// else, or asks badly, gets an HTTP answer.
-pub(crate) async fn accept(socket: TcpStream) -> Result<Upgraded> {
-    let peer = socket.peer_addr().ok();
+/// Reads the head of a client's request, to be parsed once it is whole.
+pub(crate) async fn read_head(socket: TcpStream) -> io::Result<HeadStream> {
+    let mut stream = HeadStream::new(socket);
+    let mut head = Vec::new();
+    while !stream.done {
+        match stream.read_buf(&mut head).await {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(e) => {
+                if e.kind() == io::ErrorKind::InvalidData {
+                    refuse(&mut stream.socket, "431 Request Header Fields Too Large").await;
+                }
+                return Err(e);
+            }
+        }
+    }
+    stream.head = head;
+    Ok(stream)
+}
+
+/// A server's part, after `read_head`. A client that asks for something else, or asks badly, gets
+/// an HTTP answer.
+pub(crate) async fn accept(mut stream: HeadStream) -> Result<Upgraded> {
+    let peer = stream.socket.peer_addr().ok();
     let mut request = None;
     // The size of the error is tungstenite's choice.
     #[allow(clippy::result_large_err)]
@@ -137,7 +166,6 @@ pub(crate) async fn accept(socket: TcpStream) -> Result<Upgraded> {
             request = Some(Request::new(target(head.uri()), fields(head.headers()), b"", peer));
             Ok(response)
         };
-    let mut stream = HeadStream::new(socket);
     if let Err(error) = accept_hdr_async(&mut stream, take).await {
         if let Some(answer) = answer(&error) {
             refuse(&mut stream.socket, answer).await;
@@ -150,15 +178,11 @@ pub(crate) async fn accept(socket: TcpStream) -> Result<Upgraded> {
 /// The HTTP answer to a request that can't be upgraded; None where nobody is left to read it.
 fn answer(error: &tungstenite::Error) -> Option<&'static str> {
     use ProtocolError::{
-        HandshakeIncomplete, MissingConnectionUpgradeHeader, MissingSecWebSocketVersionHeader,
-        MissingUpgradeWebSocketHeader, WrongHttpMethod,
+        MissingConnectionUpgradeHeader, MissingSecWebSocketVersionHeader, MissingUpgradeWebSocketHeader,
+        WrongHttpMethod,
     };
     match error {
-        tungstenite::Error::Protocol(HandshakeIncomplete) => None,
-        tungstenite::Error::Io(e) if e.kind() != io::ErrorKind::InvalidData => None,
-        tungstenite::Error::Io(_) | tungstenite::Error::AttackAttempt => {
-            Some("431 Request Header Fields Too Large")
-        }
+        tungstenite::Error::Io(_) => None,
         tungstenite::Error::Protocol(WrongHttpMethod) => Some("405 Method Not Allowed\r\nAllow: GET"),
         tungstenite::Error::Protocol(
             MissingConnectionUpgradeHeader | MissingUpgradeWebSocketHeader | MissingSecWebSocketVersionHeader,

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use rustix::io::Errno;
+use rustix::{io::Errno, net::Shutdown};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -50,6 +50,8 @@ pub struct Listener {
     mailbox: Arc<Mailbox>,
     options: Options,
     address: SocketAddr,
+    /// To be shut down by whoever ends the listener, so that its port is free at once.
+    socket: Mutex<Option<StdListener>>,
     waiting: Mutex<Waiting>,
     /// Places for clients that wait; closed when the listener ends.
     places: Arc<Semaphore>,
@@ -86,12 +88,15 @@ impl Listener {
     /// Serves a socket that listens, and returns the listener's handle.
     pub(crate) fn start(mailbox: Arc<Mailbox>, socket: StdListener, options: Options) -> Result<u64> {
         let runtime = mailbox.process().runtime()?;
-        let address = socket.local_addr().map_err(|e| Error::new(Kind::Listen, io_text(&e)))?;
+        let failed = |e| Error::new(Kind::Listen, io_text(&e));
+        let address = socket.local_addr().map_err(failed)?;
+        let second = socket.try_clone().map_err(failed)?;
         let listener = Arc::new(Listener {
             handle: handle::new(HandleKind::Listener),
             mailbox,
             options,
             address,
+            socket: Mutex::new(Some(second)),
             waiting: Mutex::default(),
             places: Arc::new(Semaphore::new(limits::ACCEPT_QUEUE)),
             stopped: Semaphore::new(0),
@@ -140,10 +145,14 @@ impl Listener {
         }
     }
 
-    /// Takes up to `capacity` clients, hands each handle to `take`, and returns how many.
-    pub fn accept(&self, capacity: usize, mut take: impl FnMut(u64)) -> usize {
+    /// Takes up to `capacity` clients, hands each handle to `take`, and returns how many; fails
+    /// with `Closed` if the listener has ended.
+    pub fn accept(&self, capacity: usize, mut take: impl FnMut(u64)) -> Result<usize> {
         let taken: Vec<_> = {
             let mut waiting = self.waiting();
+            if waiting.ended {
+                return Err(Kind::Closed.into());
+            }
             let count = capacity.min(waiting.clients.len());
             waiting.clients.drain(..count).collect()
         };
@@ -151,7 +160,7 @@ impl Listener {
             take(client.handle);
             client.announce();
         }
-        taken.len()
+        Ok(taken.len())
     }
 
     /// Stops accepting, for this reason. Clients that nobody has taken are closed with 1001;
@@ -180,6 +189,9 @@ impl Listener {
         }
         self.places.close();
         self.stopped.close();
+        if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = rustix::net::shutdown(&socket, Shutdown::Both);
+        }
         let clients = {
             let mut waiting = self.waiting();
             waiting.ended = true;
@@ -248,15 +260,14 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
 async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Runtime) {
     let _ = client.set_nodelay(true);
     let limit = listener.options.open_timeout();
-    let Ok(Ok(upgraded)) = timeout(limit, handshake::accept(client)).await else { return };
-    let place = listener.places.clone().acquire_owned().await;
+    let Ok(Ok(head)) = timeout(limit, handshake::read_head(client)).await else { return };
+    // The answer waits for a place: a client that has been answered can be taken.
+    let Ok(place) = listener.places.clone().acquire_owned().await else { return };
+    let Ok(Ok(upgraded)) = timeout(limit, handshake::accept(head)).await else { return };
     let Ok(connection) = Connection::new(listener.mailbox.clone(), Role::Server, listener.options) else {
         return;
     };
     let _ = connection.request.set(upgraded.request);
     Driver::start(connection.clone(), upgraded.socket, upgraded.leftover, runtime);
-    match place {
-        Ok(place) => listener.offer(connection, place),
-        Err(_) => Connection::free(connection.handle), // the listener has ended meanwhile
-    }
+    listener.offer(connection, place);
 }

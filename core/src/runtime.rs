@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
@@ -27,13 +27,16 @@ impl Runtime {
             .thread_name("cmws-lookup")
             .build()?;
         let handle = runtime.handle().clone();
+        let (up, is_up) = mpsc::channel();
         // Signals are the host's: its own threads take them, this one never does.
         sys::with_signals_blocked(|| {
-            thread::Builder::new()
-                .name("coromega-ws".into())
-                .stack_size(512 * 1024)
-                .spawn(move || runtime.block_on(pending::<()>()))
+            thread::Builder::new().name("coromega-ws".into()).stack_size(512 * 1024).spawn(move || {
+                let _ = up.send(());
+                runtime.block_on(pending::<()>())
+            })
         })?;
+        // Whoever looks at the process now finds the thread, and finds it by its name.
+        let _ = is_up.recv();
         Ok(Runtime { handle, read_buffer: Mutex::new(vec![0; limits::READ_BUFFER]) })
     }
 

@@ -39,7 +39,7 @@ pub unsafe extern "C" fn cmws_listener_address(
 }
 
 /// Takes clients whose handshake is done: stores up to `capacity` handles, none if nobody waits.
-/// Up to 128 wait; then accepting pauses.
+/// Up to 128 wait; then accepting pauses. CLOSED if the listener has stopped.
 ///
 /// Nothing is told of a connection before it has been taken; then READABLE comes if it has
 /// messages already, and CLOSED if it has ended. Each wants `cmws_connection_free` in the end.
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn cmws_listener_accept(
             // SAFETY: as this function's contract says; core hands over no more than `capacity`.
             let _ = unsafe { array.set(index, handle) };
             index += 1;
-        });
+        })?;
         // SAFETY: as this function's contract says.
         unsafe { store(out_count, count) }
     })

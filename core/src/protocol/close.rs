@@ -31,8 +31,8 @@ impl Close {
 /// Checks a close that a guest asks for; 0 stands for 1000.
 pub(crate) fn check(code: u16, reason: &[u8]) -> Result<Close> {
     let code = if code == 0 { 1000 } else { code };
-    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
-        let text = format!("close code {code} may not be sent: use 1000-1003, 1007-1014 or 3000-4999");
+    if !matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999) {
+        let text = format!("close code {code} may not be sent: use 1000-1003, 1007-1013 or 3000-4999");
         return Err(Error::new(Kind::InvalidClose, text));
     }
     if reason.len() > limits::MAX_CLOSE_REASON {
@@ -53,10 +53,10 @@ mod tests {
     #[test]
     fn s25_only_codes_that_may_be_sent_and_reasons_that_fit_pass() {
         assert_eq!(check(0, b"").unwrap().code, 1000);
-        for good in [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999] {
+        for good in [1000, 1001, 1003, 1007, 1011, 1013, 3000, 4999] {
             assert_eq!(check(good, b"bye").unwrap(), Close::new(good, "bye"));
         }
-        for bad in [1, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
+        for bad in [1, 999, 1004, 1005, 1006, 1014, 1015, 1016, 2999, 5000, 65535] {
             assert_eq!(check(bad, b"").unwrap_err().kind, Kind::InvalidClose, "{bad}");
         }
         assert!(check(1000, &[b'x'; 123]).is_ok());
