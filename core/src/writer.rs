@@ -222,7 +222,7 @@ impl Connection {
         }
         let limit = self.options.write_limit;
         self.with_writer(|w| {
-            if w.closed || w.broken || self.first_close.get().is_some() {
+            if w.closed || w.broken || self.first_close.get().is_some() || self.end.get().is_some() {
                 return Err(Kind::Closed.into());
             }
             if w.pending() as u64 >= limit && w.corked && !w.blocked {
