@@ -11,6 +11,7 @@ use std::{
 
 use rustix::{io::Errno, net::Shutdown};
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
@@ -26,7 +27,7 @@ use crate::{
     mailbox::Mailbox,
     options::Options,
     process,
-    protocol::Role,
+    protocol::{Close, Encoder, Role},
     runtime::Runtime,
 };
 
@@ -263,8 +264,13 @@ async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Run
     let Ok(Ok(head)) = timeout(limit, handshake::read_head(client)).await else { return };
     // The answer waits for a place: a client that has been answered can be taken.
     let Ok(place) = listener.places.clone().acquire_owned().await else { return };
-    let Ok(Ok(upgraded)) = timeout(limit, handshake::accept(head)).await else { return };
+    let Ok(Ok(mut upgraded)) = timeout(limit, handshake::accept(head)).await else { return };
     let Ok(connection) = Connection::new(listener.mailbox.clone(), Role::Server, listener.options) else {
+        // The mailbox was closed just now: this client hears of it like the others.
+        let mut frame = Vec::new();
+        if Encoder::new(Role::Server).close(&mut frame, &Close::going_away()).is_ok() {
+            let _ = upgraded.socket.write_all(&frame).await;
+        }
         return;
     };
     let _ = connection.request.set(upgraded.request);
