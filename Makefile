@@ -1,0 +1,103 @@
+# The tasks of coromega_ws. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGOFLAGS ?= --locked
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+STAGE := $(CURDIR)/build/stage
+VENV := .venv
+LUA_VERSIONS := 5.1 5.2 5.3 5.4
+COUNT ?= 1000000
+
+CORE_SOURCES := Cargo.toml $(wildcard Cargo.lock) include/coromega_ws.h \
+    $(shell find core ffi-c -name '*.rs' -o -name Cargo.toml)
+LUA_SOURCES := $(shell find lua-binding -type f)
+PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -name '*.so*')
+LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
+C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
+
+.PHONY: help demo test soak build install script header docs lint clean setup
+
+help: ## this list
+	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
+	@echo "make test                 every test"
+	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
+	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
+	@echo "make install PREFIX=DIR   installs the library and the Lua modules (default /usr/local)"
+	@echo "make script FILE=x.lua    runs a script on each Lua (LUA=lua5.4 picks one;"
+	@echo "                          FOR=10 interrupts it after ten seconds, as Ctrl-C would)"
+	@echo "make header               writes include/coromega_ws.h anew"
+	@echo "make docs                 writes docs/rules.md anew"
+	@echo "make lint                 formatting, clippy, and every language's own checks"
+	@echo "make clean                removes what was built"
+
+# What the machine must have. Seen to once; `make setup` looks again.
+setup build/setup.stamp: tools/setup.sh Cargo.toml
+	@tools/setup.sh
+	@mkdir -p build && touch build/setup.stamp
+
+$(VENV)/ready: tools/requirements.txt python-binding/requirements-dev.txt | build/setup.stamp
+	tools/venv.sh $(VENV) $^
+	@touch $@
+
+build/library.stamp: $(CORE_SOURCES) | build/setup.stamp
+	cargo build $(CARGOFLAGS) --release -p coromega_ws
+	@mkdir -p build && touch $@
+
+build/lua/%/coromega_ws.so: build/library.stamp $(LUA_SOURCES) | build/setup.stamp
+	cargo build $(CARGOFLAGS) --release -p coromega_ws_lua --no-default-features \
+	    --features lua$(subst .,,$*)
+	@mkdir -p $(@D) && cp $(TARGET)/release/libcoromega_ws_lua.so $@
+
+build/wheel.stamp: build/library.stamp $(PYTHON_SOURCES) $(VENV)/ready
+	tools/wheel.sh $(VENV) $(CARGOFLAGS)
+	@mkdir -p build && touch $@
+
+build/stage.stamp: build/library.stamp $(LUA_MODULES) include/coromega_ws.h \
+    lua-binding tools/install.sh
+	tools/install.sh $(TARGET) $(STAGE)
+	@touch $@
+
+build/examples/c/%: examples/c/%.c build/stage.stamp
+	@mkdir -p $(@D)
+	PKG_CONFIG_PATH=$(STAGE)/lib/pkgconfig tools/cc.sh $< -o $@ -Wl,-rpath,$(STAGE)/lib
+
+build: build/stage.stamp build/wheel.stamp $(C_EXAMPLES)
+
+demo: build
+	@tools/demo.sh
+
+test: build
+	tools/rules.py --check docs/rules.md
+	cargo test $(CARGOFLAGS)
+	tests/c/run.sh
+	PREFIX=$(STAGE) tests/lua/run.sh
+	$(VENV)/bin/python -m pytest -q tests/python
+	$(VENV)/bin/python -m pytest -q tests/lifecycle tests/interop
+
+soak: build
+	COROMEGA_SOAK=$(COUNT) $(VENV)/bin/python -m pytest -q -s tests/interop -k S14
+
+install: build/library.stamp $(LUA_MODULES)
+	tools/install.sh $(TARGET) $(PREFIX) $(DESTDIR)
+
+script: build/stage.stamp
+	@tools/script.sh "$(FILE)"
+
+header:
+	UPDATE_HEADER=1 cargo test $(CARGOFLAGS) -p coromega_ws --test header
+
+docs:
+	tools/rules.py docs/rules.md
+
+lint: build/stage.stamp $(VENV)/ready
+	tools/lint.sh $(CARGOFLAGS)
+
+clean:
+	rm -rf build dist $(VENV) $(TARGET)
+
+export LUA FOR STAGE

@@ -1,0 +1,2 @@
+-- JSON as conn:send uses it: encode, decode and null.
+return require("coromega_ws").json

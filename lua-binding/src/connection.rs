@@ -1,0 +1,256 @@
+//! Connections: made, written to, taken from, asked, closed, let go of.
+
+use std::{
+    ffi::c_int,
+    mem::{MaybeUninit, size_of},
+    ptr,
+};
+
+use coromega_ws_abi::{
+    CMWS_MESSAGE_BINARY, CMWS_SEND_NOTIFY, CMWS_STATUS_CLOSED, CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK,
+    cmws_connection_close, cmws_connection_free, cmws_connection_header, cmws_connection_info,
+    cmws_connection_info_t, cmws_connection_receive, cmws_connection_send, cmws_handle_t, cmws_header_t,
+    cmws_mailbox_connect, cmws_message_release, cmws_message_t, cmws_options_t,
+};
+use mlua_sys::{
+    lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
+    lua_pushinteger, lua_pushlstring, lua_pushvalue, lua_rawseti, lua_setfield, lua_setmetatable,
+    lua_toboolean, lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
+};
+
+use crate::{error, listener, mailbox, options};
+
+/// `connect(address, headers, options)` returns the connection and its `max_callbacks`, or nil
+/// and why. OPEN or CLOSED follows.
+pub unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue, a string, and tables or nils.
+    unsafe {
+        let own = match mailbox::handle(mailbox::of(state)) {
+            Ok(own) => own,
+            Err(status) => return error::fail(state, status),
+        };
+        let mut chosen = MaybeUninit::<cmws_options_t>::zeroed();
+        let status = options::read(state, 3, chosen.as_mut_ptr());
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        let (headers, count) = options::headers(state, 2);
+        let mut length = 0;
+        let address = lua_tolstring(state, 1, &mut length);
+        let mut connection = 0;
+        let chosen = chosen.as_ptr();
+        let status = cmws_mailbox_connect(own, address, length, headers, count, chosen, &mut connection);
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        lua_pushinteger(state, connection as lua_Integer);
+        lua_pushinteger(state, (*chosen).max_callbacks.into());
+    }
+    2
+}
+
+/// `send(connection, kind, data, notify)` returns nothing when the message is accepted, false
+/// where it would block, else why not.
+pub unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a string as third argument.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let kind = lua_tonumber(state, 2) as u32;
+        let mut length = 0;
+        let data = lua_tolstring(state, 3, &mut length);
+        let flags = if lua_toboolean(state, 4) != 0 { CMWS_SEND_NOTIFY } else { 0 };
+        match cmws_connection_send(connection, kind, data.cast(), length, flags) {
+            CMWS_STATUS_OK => return 0,
+            CMWS_STATUS_WOULD_BLOCK => lua_pushboolean(state, 0),
+            status => error::push(state, status),
+        }
+    }
+    1
+}
+
+/// `receive(connection, queue, binaries)` puts messages into the table `queue`, from 1 on, and
+/// true at the same places of `binaries` where they are binary. Returns how many; nothing when
+/// the connection has ended; nil and why after an error.
+pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue and two tables. Messages are recorded
+    // as taken while strings are made of them, for an error of Lua's may end this function there.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let mailbox = mailbox::of(state);
+        if (*mailbox).taken != 0 {
+            return receive_one(state, connection);
+        }
+        let messages = (&raw mut (*mailbox).messages).cast::<cmws_message_t>();
+        let size = size_of::<cmws_message_t>();
+        let mut count = 0;
+        let status = cmws_connection_receive(connection, messages, size, mailbox::MESSAGES, &mut count);
+        if status == CMWS_STATUS_CLOSED {
+            return 0;
+        }
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        if count != 0 {
+            (*mailbox).taken = count;
+            for position in 0..count {
+                put(state, &*messages.add(position), position);
+            }
+            (*mailbox).taken = 0;
+            cmws_message_release(messages, size, count);
+        }
+        lua_pushinteger(state, count as lua_Integer);
+    }
+    1
+}
+
+/// What `receive` does inside itself, when making a string has run a finalizer that receives.
+unsafe fn receive_one(state: *mut lua_State, connection: cmws_handle_t) -> c_int {
+    // SAFETY: as in `receive`.
+    unsafe {
+        let mut message = MaybeUninit::<cmws_message_t>::zeroed();
+        let size = size_of::<cmws_message_t>();
+        let mut count = 0;
+        let status = cmws_connection_receive(connection, message.as_mut_ptr(), size, 1, &mut count);
+        if status == CMWS_STATUS_CLOSED {
+            return 0;
+        }
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        if count != 0 {
+            put(state, &*message.as_ptr(), 0);
+            cmws_message_release(message.as_mut_ptr(), size, count);
+        }
+        lua_pushinteger(state, count as lua_Integer);
+    }
+    1
+}
+
+/// Makes a string of a message and puts it into the tables at indexes 2 and 3.
+unsafe fn put(state: *mut lua_State, message: &cmws_message_t, position: usize) {
+    let slot = (position as lua_Integer).wrapping_add(1);
+    // SAFETY: called by `receive`, with a free slot on the stack; the message is not released.
+    unsafe {
+        lua_pushlstring(state, message.data.cast(), message.length);
+        lua_rawseti(state, 2, slot);
+        if message.kind == CMWS_MESSAGE_BINARY {
+            lua_pushboolean(state, 1);
+            lua_rawseti(state, 3, slot);
+        }
+    }
+}
+
+/// `close(connection, code, reason)` returns true when the close frame is on its way, false when
+/// there was nothing left to close, nil and why after an error.
+pub unsafe extern "C-unwind" fn close(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a code in range, and a string or nil.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let code = lua_tonumber(state, 2) as u16;
+        let mut length = 0;
+        let mut reason = lua_tolstring(state, 3, &mut length);
+        if reason.is_null() {
+            reason = ptr::null();
+            length = 0;
+        }
+        match cmws_connection_close(connection, code, reason, length) {
+            CMWS_STATUS_OK => lua_pushboolean(state, 1),
+            CMWS_STATUS_CLOSED => lua_pushboolean(state, 0),
+            status => return error::fail(state, status),
+        }
+    }
+    1
+}
+
+/// `info(connection)` returns state, close code, close reason, path, query, subprotocol, number
+/// of headers, peer's host and port; or nil and why.
+pub unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua, with the connection's guard referenced by the caller, so that the
+    // texts live on.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let mut known = MaybeUninit::<cmws_connection_info_t>::zeroed();
+        let size = size_of::<cmws_connection_info_t>();
+        let status = cmws_connection_info(connection, size, known.as_mut_ptr());
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        let known = known.as_ptr();
+        lua_pushinteger(state, (*known).state.into());
+        lua_pushinteger(state, (*known).close_code.into());
+        lua_pushlstring(state, (*known).close_reason, (*known).close_reason_length);
+        lua_pushlstring(state, (*known).path, (*known).path_length);
+        lua_pushlstring(state, (*known).query, (*known).query_length);
+        lua_pushlstring(state, (*known).subprotocol, (*known).subprotocol_length);
+        lua_pushinteger(state, (*known).header_count as lua_Integer);
+        listener::push_address(state, &raw const (*known).peer);
+    }
+    9
+}
+
+/// `header(connection, index)` returns the name and the value of a header of the request, the
+/// first of which has index 0; or nil and why.
+pub unsafe extern "C-unwind" fn header(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `info`.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let index = lua_tonumber(state, 2) as usize;
+        let mut field = MaybeUninit::<cmws_header_t>::zeroed();
+        let size = size_of::<cmws_header_t>();
+        let status = cmws_connection_header(connection, index, size, field.as_mut_ptr());
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        let field = field.as_ptr();
+        lua_pushlstring(state, (*field).name, (*field).name_length);
+        lua_pushlstring(state, (*field).value, (*field).value_length);
+    }
+    2
+}
+
+/// `guard(connection)` returns a userdata that lets go of the connection when it is collected.
+pub unsafe extern "C-unwind" fn guard(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the guards' metatable as second upvalue.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let slot = lua_newuserdata(state, size_of::<cmws_handle_t>()).cast::<cmws_handle_t>();
+        slot.write(connection);
+        lua_pushvalue(state, lua_upvalueindex(2));
+        lua_setmetatable(state, -2);
+    }
+    1
+}
+
+/// Pushes the metatable of guards.
+///
+/// # Safety
+/// `state` is a valid state with three free slots.
+pub unsafe fn push_guard_metatable(state: *mut lua_State) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        lua_createtable(state, 0, 2);
+        lua_pushcclosure(state, collect, 0);
+        lua_setfield(state, -2, c"__gc".as_ptr());
+        lua_pushboolean(state, 0);
+        lua_setfield(state, -2, c"__metatable".as_ptr());
+    }
+}
+
+unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
+    // SAFETY: only guards have this finalizer. A handle that is stale by now does no harm.
+    unsafe {
+        let slot = lua_touserdata(state, 1).cast::<cmws_handle_t>();
+        if !slot.is_null() && *slot != 0 {
+            cmws_connection_free(*slot);
+            *slot = 0;
+        }
+    }
+    0
+}
+
+/// `free(connection)` lets go of a connection that never opened.
+pub unsafe extern "C-unwind" fn free(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe { cmws_connection_free(lua_tonumber(state, 1) as cmws_handle_t) };
+    0
+}

@@ -1,0 +1,374 @@
+-- Connections: a connection is a table, on which scripts may set fields of their own, with its
+-- record and a hidden userdata whose finalizer lets go of the handle.
+local ws = ...
+
+local raw = ws.raw
+local raw_send = raw.send
+local error, rawget, setmetatable, tostring, type = error, rawget, setmetatable, tostring, type
+local floor = math.floor
+local take, deliver, again, hold, unhold = ws.take, ws.deliver, ws.again, ws.hold, ws.unhold
+local append, prepend, drop_first = ws.append, ws.prepend, ws.drop_first
+local first_of, give_up = ws.first_of, ws.give_up
+local waiting, try_waiting, park, wake, schedule =
+  ws.waiting, ws.try_waiting, ws.park, ws.wake, ws.schedule
+local expect_function, expect_seconds = ws.expect_function, ws.expect_seconds
+
+local TEXT, BINARY = 1, 2
+local IN_A_ROW = 64 -- messages that one coroutine takes before it gives way (S2)
+
+local Connection = {}
+Connection.__index = Connection
+local connecting, connecting_count = {}, 0 -- handle -> task
+
+local function queue(r) return { first = 1, last = 0, record = r } end
+
+local function turn(conn, r) deliver(conn, r) end
+
+local function new(handle, max_callbacks)
+  local r = {
+    is_connection = true,
+    handle = handle,
+    max_callbacks = max_callbacks,
+    turn = turn,
+    queue = {}, binaries = {}, head = 1, tail = 0,
+    unfinished = 0,
+    holds = 0,
+  }
+  r.takers, r.senders, r.closers = queue(r), queue(r), queue(r)
+  local conn = setmetatable({ _record = r, _guard = raw.guard(handle) }, Connection)
+  ws.objects[handle] = conn
+  return conn
+end
+ws.new_connection = new
+
+local function record(conn, name)
+  local r = type(conn) == "table" and rawget(conn, "_record")
+  if not r or not r.is_connection then
+    error(("conn:%s: %s is not a connection (call it with a colon)")
+      :format(name, type(conn)), 3)
+  end
+  return r
+end
+
+function Connection:__tostring() return ("connection %.0f"):format(self._record.handle) end
+
+-- Connecting (S6 to S9) ---------------------------------------------------------------------
+
+ws.cancels.connect = function(task)
+  connecting[task.handle] = nil
+  connecting_count = connecting_count - 1
+  raw.free(task.handle)
+end
+
+function ws.connect(address, headers, options)
+  local name = "coromega:connect_to_websocket"
+  local task = waiting(name, 4)
+  if type(address) ~= "string" then
+    error(("%s: the address must be a string, not %s"):format(name, type(address)), 3)
+  end
+  ws.expect_options(options, name, 4)
+  local handle, more = raw.connect(address, ws.flat_headers(headers, name), options)
+  if not handle then return nil, more end
+  task.wait, task.handle, task.max_callbacks = "connect", handle, more
+  connecting[handle] = task
+  connecting_count = connecting_count + 1
+  local conn, err = park(task)
+  if conn then return conn end
+  return nil, err
+end
+
+function ws.connects() return connecting_count end
+
+local function connected(handle)
+  local task = connecting[handle]
+  if task then
+    connecting[handle] = nil
+    connecting_count = connecting_count - 1
+  end
+  return task
+end
+
+function ws.on_open(handle)
+  local task = connected(handle)
+  if task then wake(task, new(handle, task.max_callbacks)) end
+end
+
+-- Sending (S19 to S21) ----------------------------------------------------------------------
+
+ws.cancels.send = function(task)
+  task.data = nil
+  give_up(task.on.senders, task)
+  task.on = nil
+end
+
+-- First come, first served: who comes while others wait for room waits behind them.
+local function send(conn, r, kind, data)
+  local senders = r.senders
+  local alone = senders.last == 0 or not first_of(senders)
+  if alone then
+    local refused = raw_send(r.handle, kind, data)
+    if refused == nil then return end
+    if refused then return refused end
+  end
+  local task = try_waiting()
+  if not task then return "would block" end
+  if alone then
+    local refused = raw_send(r.handle, kind, data, true)
+    if refused == nil then return end
+    if refused then return refused end
+  end
+  task.wait, task.on, task.kind, task.data = "send", r, kind, data
+  append(senders, task, conn)
+  return (park(task))
+end
+
+function Connection:send_message(text)
+  local r = record(self, "send_message")
+  if type(text) ~= "string" then
+    error(("conn:send_message: the message must be a string, not %s"):format(type(text)), 2)
+  end
+  local err = send(self, r, TEXT, text)
+  if err then return err end
+end
+
+function Connection:send_binary(bytes)
+  local r = record(self, "send_binary")
+  if type(bytes) ~= "string" then
+    error(("conn:send_binary: the message must be a string, not %s"):format(type(bytes)), 2)
+  end
+  local err = send(self, r, BINARY, bytes)
+  if err then return err end
+end
+
+function Connection:send(value)
+  local r = record(self, "send")
+  local text, err = ws.json.encode(value)
+  if text then err = send(self, r, TEXT, text) end
+  if err then return err end
+end
+
+local function leave_queue(task)
+  task.data, task.on = nil, nil
+end
+
+function ws.on_writable(conn, r)
+  local senders = r.senders
+  while true do
+    local task = first_of(senders)
+    if not task then break end
+    local refused = raw_send(r.handle, task.kind, task.data, true)
+    if refused == false then return end
+    drop_first(senders)
+    leave_queue(task)
+    wake(task, refused)
+  end
+  again(conn, r) -- callbacks go on (S16)
+end
+
+-- What waited for room is not sent any more.
+local function refuse_senders(r, resume)
+  local senders = r.senders
+  while true do
+    local task = first_of(senders)
+    if not task then return end
+    drop_first(senders)
+    leave_queue(task)
+    resume(task, "closed")
+  end
+end
+
+-- Receiving (S14 to S18, S22, S23) ----------------------------------------------------------
+
+ws.cancels.receive = function(task)
+  give_up(task.on._record.takers, task)
+  task.on = nil
+end
+
+function Connection:receive_message(timeout)
+  local r = record(self, "receive_message")
+  local task = waiting("conn:receive_message")
+  if timeout ~= nil then expect_seconds(timeout, "conn:receive_message", "the timeout") end
+  local takers = r.takers
+  local first = r.first == task.slice
+  if first or takers.last == 0 or not first_of(takers) then
+    if task.streak < IN_A_ROW or r.ended then
+      local message, kind = take(r)
+      if message ~= nil then
+        task.streak = task.streak + 1
+        r.first = task.slice
+        if kind then return message, kind end
+        return message
+      end
+      if r.ended then
+        if r.callback or takers.last ~= 0 then again(self, r) end
+        return nil, "closed", r.code, r.reason
+      end
+    else
+      -- Its turn comes when everybody else has had theirs.
+      first = false
+      r.gave_way = true
+      again(self, r)
+    end
+  end
+  task.wait, task.on = "receive", self
+  if first then prepend(takers, task, self) else append(takers, task, self) end
+  if timeout and timeout < math.huge then ws.set_timer(task, raw.clock() + timeout) end
+  local message, kind, code, reason = park(task)
+  task.on = nil
+  if message ~= nil then
+    task.streak = 1
+    if kind then return message, kind end
+    return message
+  end
+  if code then return nil, kind, code, reason end
+  return nil, kind
+end
+
+-- S18: a message that has arrived beats the timeout.
+function ws.on_receive_timeout(task)
+  local conn, slice = task.on, task.slice
+  deliver(conn, conn._record)
+  if task.wait ~= "receive" or task.slice ~= slice then return end
+  give_up(conn._record.takers, task)
+  wake(task, nil, "timeout")
+end
+
+function Connection:when_new_msg(callback)
+  local r = record(self, "when_new_msg")
+  expect_function(callback, "conn:when_new_msg")
+  if r.told then return end
+  local before = r.callback
+  r.callback = callback
+  if callback then
+    if not before then hold(self, r) end
+    again(self, r)
+  elseif before then
+    unhold(r)
+  end
+end
+
+-- Closing (S22 to S25) ----------------------------------------------------------------------
+
+ws.cancels.close = function(task)
+  give_up(task.on.closers, task)
+  task.on = nil
+end
+
+-- Starts to close. True if CLOSED will follow.
+local function start_closing(conn, r, code, reason)
+  local started, err = raw.close(r.handle, code, reason)
+  if not started then return started, err end
+  if not r.closing then
+    r.closing = true
+    hold(conn, r)
+  end
+  refuse_senders(r, schedule)
+  return true
+end
+
+function Connection:close(code, reason)
+  local r = record(self, "close")
+  local task
+  if not ws.outside() then task = waiting("conn:close") end
+  if code ~= nil and type(code) ~= "number" then
+    error(("conn:close: the code must be a number, not %s"):format(type(code)), 2)
+  elseif reason ~= nil and type(reason) ~= "string" then
+    error(("conn:close: the reason must be a string, not %s"):format(type(reason)), 2)
+  end
+  if code and not (code >= 1 and code <= 65535 and code == floor(code)) then
+    return ("close: %s is not a code that may be sent"):format(tostring(code))
+  end
+  local started, err = start_closing(self, r, code or 0, reason)
+  if err then return err end
+  if not started or not task then return end
+  task.wait, task.on = "close", r
+  append(r.closers, task, self)
+  park(task)
+end
+
+-- S4: an error in a when_new_conn callback closes its connection.
+function ws.refuse(r)
+  local conn = ws.objects[r.handle]
+  if conn then start_closing(conn, r, 1011) end
+end
+
+function ws.on_closed(handle, code, text)
+  local task = connected(handle)
+  if task then
+    raw.free(handle)
+    return wake(task, nil, text)
+  end
+  local conn = ws.objects[handle]
+  if not conn then return end
+  local r = conn._record
+  r.code, r.reason = code, text
+  if r.closing then
+    r.closing = nil
+    unhold(r)
+  end
+  refuse_senders(r, wake)
+  local closers = r.closers
+  while true do
+    task = first_of(closers)
+    if not task then break end
+    drop_first(closers)
+    task.on = nil
+    wake(task)
+  end
+  deliver(conn, r)
+end
+
+-- Asking (S13) ------------------------------------------------------------------------------
+
+local Headers = {
+  __index = function(headers, name)
+    if type(name) == "string" then return rawget(headers, name:lower()) end
+  end,
+}
+
+function Connection:request()
+  local r = record(self, "request")
+  local state, code, _, path, query, subprotocol, count, host, port = raw.info(r.handle)
+  if not state then return nil, code end
+  local headers = setmetatable({}, Headers)
+  for index = 0, count - 1 do
+    local name, value = raw.header(r.handle, index)
+    if name then
+      name = name:lower()
+      local before = rawget(headers, name)
+      if before == nil then
+        headers[name] = value
+      elseif type(before) == "table" then
+        before[#before + 1] = value
+      else
+        headers[name] = { before, value }
+      end
+    end
+  end
+  if subprotocol == "" then subprotocol = nil end
+  return {
+    path = path,
+    query = query,
+    headers = headers,
+    subprotocol = subprotocol,
+    peer = { host = host, port = port },
+  }
+end
+
+function Connection:handle() return record(self, "handle").handle end
+
+-- S35: only handles of this state's own connections can be used in this version.
+function ws.from_handle(handle)
+  local name = "coromega:from_handle"
+  if type(handle) ~= "number" then
+    error(("%s: the handle must be a number, not %s"):format(name, type(handle)), 3)
+  end
+  local conn = ws.objects[handle]
+  if conn then return conn end
+  local known, err = raw.info(handle)
+  if not known then error(("%s: %s"):format(name, err), 3) end
+  return nil, name .. ": this connection belongs to another loop; taking it over is not "
+    .. "supported in this version"
+end
+
+ws.Connection = Connection

@@ -1,0 +1,217 @@
+-- The Lua side of a connection's inbox: who gets which message (S14 to S16, S22).
+--
+-- A record `r` belongs to each connection object and never refers to it, so that an object
+-- nobody uses can be collected. Messages stay in the library's inbox until somebody takes them;
+-- one batch at a time lies in r.queue, from r.head to r.tail.
+local ws = ...
+
+local raw_receive = ws.raw.receive
+local status = coroutine.status
+local wake, wake_taker, launch, launch_marked = ws.wake, ws.wake_taker, ws.launch, ws.launch_marked
+
+local BUDGET = 64 -- messages of one connection before others have their turn
+
+local objects = setmetatable({}, { __mode = "v" }) -- handle -> object, while it is referenced
+local held = {} -- handle -> object: has a callback, a waiting coroutine, or a close under way
+local held_count = 0
+local turn, turn_first, turn_last = {}, 1, 0 -- objects to look at again at the next dispatch
+
+ws.objects = objects
+function ws.held() return held_count end
+function ws.turns() return turn_last - turn_first + 1 end
+function ws.last_turn() return turn_last end
+
+local function hold(conn, r)
+  local holds = r.holds
+  r.holds = holds + 1
+  if holds == 0 then
+    held[r.handle] = conn
+    held_count = held_count + 1
+  end
+end
+ws.hold = hold
+
+local function unhold(r)
+  local holds = r.holds - 1
+  r.holds = holds
+  if holds == 0 then
+    held[r.handle] = nil
+    held_count = held_count - 1
+  end
+end
+ws.unhold = unhold
+
+-- Has an object looked at again at the next dispatch.
+local function again(object, r)
+  if r.queued then return end
+  r.queued = true
+  turn_last = turn_last + 1
+  turn[turn_last] = object
+  ws.nudge()
+end
+ws.again = again
+
+function ws.callback_finished(r)
+  local unfinished = r.unfinished - 1
+  r.unfinished = unfinished
+  if unfinished == r.max_callbacks - 1 then
+    local conn = objects[r.handle]
+    if conn then again(conn, r) end
+  end
+end
+
+-- A queue of tasks, in the fields first and last and from t[first] to t[last]. One that gave up
+-- leaves false.
+local function first_of(tasks)
+  local first, last = tasks.first, tasks.last
+  while first <= last do
+    local task = tasks[first]
+    if task and status(task.co) ~= "dead" then return task end
+    tasks[first] = nil
+    first = first + 1
+    tasks.first = first
+    if task then unhold(tasks.record) end
+  end
+  tasks.first, tasks.last = 1, 0
+end
+ws.first_of = first_of
+
+local function drop_first(tasks)
+  local first = tasks.first
+  tasks[first] = nil
+  if first == tasks.last then
+    tasks.first, tasks.last = 1, 0
+  else
+    tasks.first = first + 1
+  end
+  unhold(tasks.record)
+end
+ws.drop_first = drop_first
+
+local function give_up(tasks, task)
+  for place = tasks.first, tasks.last do
+    if tasks[place] == task then
+      tasks[place] = false
+      unhold(tasks.record)
+      first_of(tasks)
+      return
+    end
+  end
+end
+ws.give_up = give_up
+
+local function append(tasks, task, conn)
+  local last = tasks.last + 1
+  tasks.last = last
+  tasks[last] = task
+  hold(conn, tasks.record)
+end
+ws.append = append
+
+function ws.prepend(tasks, task, conn)
+  if tasks.last == 0 then return append(tasks, task, conn) end
+  local first = tasks.first - 1
+  tasks.first = first
+  tasks[first] = task
+  hold(conn, tasks.record)
+end
+
+-- Asks the library for a batch. False if there is nothing now; r.ended if there will be nothing
+-- any more.
+local function refill(r)
+  local count, err = raw_receive(r.handle, r.queue, r.binaries)
+  if count == 0 then return false end
+  if count then
+    r.head, r.tail = 1, count
+    return true
+  end
+  r.ended = true
+  if err then
+    r.code, r.reason = 1006, err
+  elseif not r.code then
+    local _, code, reason = ws.raw.info(r.handle)
+    r.code, r.reason = code or 1006, reason or ""
+  end
+  return false
+end
+
+-- The oldest message, and "binary" behind a binary one; nil if there is none.
+local function take(r)
+  local head = r.head
+  if head > r.tail then
+    if r.ended or not refill(r) then return nil end
+    head = 1
+  end
+  local queue = r.queue
+  local message = queue[head]
+  queue[head] = nil
+  r.head = head + 1
+  local binaries = r.binaries
+  if binaries[head] then
+    binaries[head] = nil
+    return message, "binary"
+  end
+  return message
+end
+ws.take = take
+
+-- S22: the end, told once to each who waits and to the callback.
+local function tell_end(r)
+  local takers = r.takers
+  while true do
+    local task = first_of(takers)
+    if not task then break end
+    drop_first(takers)
+    wake(task, nil, "closed", r.code, r.reason)
+  end
+  local callback = r.callback
+  if callback and r.unfinished < r.max_callbacks then
+    r.callback, r.told = nil, true
+    unhold(r)
+    launch_marked(callback, nil, r.code, r.reason, nil, true)
+  end
+end
+
+-- Hands over what is there, as long as somebody takes it.
+local function deliver(conn, r)
+  local takers = r.takers
+  for _ = 1, BUDGET do
+    local task = takers.last ~= 0 and first_of(takers)
+    local callback = r.callback
+    if not task then
+      if not callback or r.unfinished >= r.max_callbacks then return end
+      if r.senders.last ~= 0 and first_of(r.senders) then return end
+    end
+    local message, kind = take(r)
+    if message == nil then
+      if r.ended then tell_end(r) end
+      return
+    end
+    if task then
+      drop_first(takers)
+      r.gave_way = false
+      wake_taker(task, r, message, kind)
+      if r.gave_way then return end
+    else
+      launch(callback, r, message, kind)
+    end
+  end
+  again(conn, r)
+end
+ws.deliver = deliver
+
+-- Gives objects that asked for it their turn, up to the place `last`. Returns how many.
+function ws.run_turns(last)
+  local count = 0
+  while turn_first <= last do
+    local object = turn[turn_first]
+    turn[turn_first] = nil
+    turn_first = turn_first + 1
+    count = count + 1
+    local r = object._record
+    r.queued = false
+    r.turn(object, r)
+  end
+  if turn_first > turn_last then turn_first, turn_last = 1, 0 end
+  return count
+end

@@ -1,0 +1,147 @@
+-- Listeners (S10 to S12): each is kept until it has stopped and said so.
+local ws = ...
+
+local raw = ws.raw
+local error, pairs, rawget, setmetatable = error, pairs, rawget, setmetatable
+local tostring, type = tostring, type
+local floor = math.floor
+local again, expect_function = ws.again, ws.expect_function
+
+local Listener = {}
+Listener.__index = Listener
+local listening, listening_count = {}, 0 -- handle -> listener
+local clients = {}
+
+function ws.listeners() return listening_count end
+
+local function record(listener, name)
+  local r = type(listener) == "table" and rawget(listener, "_record")
+  if not r or not r.is_listener then
+    error(("listener:%s: %s is not a listener (call it with a colon)")
+      :format(name, type(listener)), 3)
+  end
+  return r
+end
+
+-- Takes the clients that wait, each into a new coroutine.
+local function accept(listener, r)
+  if r.dead or not r.when_new_conn then return end
+  local count, more = raw.accept(r.handle, clients)
+  if not count then return end
+  -- Callbacks may accept, too: the handles are made objects before any of them runs.
+  local conns = {}
+  for place = 1, count do
+    conns[place] = ws.new_connection(clients[place], r.max_callbacks)
+  end
+  if more then again(listener, r) end
+  for place = 1, count do
+    local conn = conns[place]
+    conns[place] = false
+    ws.launch_marked(r.when_new_conn or r.last_callback, conn, nil, nil, conn._record)
+  end
+end
+
+-- S12: says once that it is dead. Where binding failed and nobody listens for it, S4 does (S10).
+local function turn(listener, r)
+  if not r.dead then return accept(listener, r) end
+  if r.told then return end
+  local callback = r.when_dead
+  if callback then
+    r.told, r.when_dead = true, nil
+    ws.launch_marked(callback, r.reason)
+  elseif r.failed then
+    r.failed = nil
+    ws.report(r.reason)
+  end
+end
+
+function ws.listen(host, port, options)
+  local name = "coromega:create_websocket_server"
+  if type(host) ~= "string" then
+    error(("%s: the host must be a string, not %s"):format(name, type(host)), 3)
+  elseif type(port) ~= "number" then
+    error(("%s: the port must be a number, not %s"):format(name, type(port)), 3)
+  end
+  ws.expect_options(options, name, 4)
+  local r = { is_listener = true, turn = turn }
+  local listener = setmetatable({ _record = r }, Listener)
+  local handle, more
+  if port >= 0 and port <= 65535 and port == floor(port) then
+    handle, more = raw.listen(host, port, options)
+  else
+    more = ("listen on %s:%s: a port is a whole number from 0 to 65535"):format(host, tostring(port))
+  end
+  if handle then
+    r.handle, r.max_callbacks = handle, more
+    listening[handle] = listener
+    listening_count = listening_count + 1
+  else
+    r.dead, r.failed, r.reason = true, true, more
+    again(listener, r)
+  end
+  return listener
+end
+
+function ws.on_accepted(handle)
+  local listener = listening[handle]
+  if listener then accept(listener, listener._record) end
+end
+
+function ws.on_dead(handle, reason)
+  local listener = listening[handle]
+  if not listener then return end
+  listening[handle] = nil
+  listening_count = listening_count - 1
+  local r = listener._record
+  r.dead, r.reason = true, reason
+  raw.free_listener(handle)
+  turn(listener, r)
+end
+
+function Listener:__tostring()
+  local r = self._record
+  return r.handle and ("listener %.0f"):format(r.handle) or "listener (failed)"
+end
+
+function Listener:when_new_conn(callback)
+  local r = record(self, "when_new_conn")
+  expect_function(callback, "listener:when_new_conn")
+  r.when_new_conn = callback
+  r.last_callback = callback or r.last_callback
+  if callback and not r.dead then again(self, r) end
+  return self
+end
+
+function Listener:when_dead(callback)
+  local r = record(self, "when_dead")
+  expect_function(callback, "listener:when_dead")
+  if r.told then return self end
+  r.when_dead = callback
+  if callback and r.dead then again(self, r) end
+  return self
+end
+
+function Listener:address()
+  local r = record(self, "address")
+  if r.dead then return nil, r.failed ~= nil and r.reason or "closed" end
+  return raw.address(r.handle)
+end
+
+function Listener:close(reason, options)
+  local r = record(self, "close")
+  if reason ~= nil and type(reason) ~= "string" then
+    error(("listener:close: the reason must be a string, not %s"):format(type(reason)), 2)
+  end
+  ws.expect_options(options, "listener:close")
+  if options then
+    for name in pairs(options) do
+      if name == "drain" then
+        return "listener:close: the option drain is not supported in this version"
+      end
+      return ("listener:close: there is no option %s"):format(name)
+    end
+  end
+  if r.dead then return end
+  local _, err = raw.close_listener(r.handle, reason)
+  if err and err ~= "closed" then return err end
+end

@@ -1,0 +1,201 @@
+-- The loop: takes events from the library and runs what they are for (S3, S5).
+local ws = ...
+
+local raw = ws.raw
+local raw_poll, clock = raw.poll, raw.clock
+local error = error
+local ceil, min = math.ceil, math.min
+local running, status = coroutine.running, coroutine.status
+local objects = ws.objects
+local deliver, wake = ws.deliver, ws.wake
+
+local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD = 1, 2, 3, 4, 5, 6
+-- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
+-- system wakes the wait for a signal, but not for one that came just before it.
+local SLICE = 0.05
+
+local events, at, last = {}, 1, 0 -- what is left of the last poll
+local dispatching, dispatcher = false, nil -- its coroutine; nil on the main thread
+local halted, looping = false, false
+local fd_used = false
+
+local function on_event(kind, handle, code, text)
+  if kind == READABLE then
+    local conn = objects[handle]
+    if conn then deliver(conn, conn._record) end
+  elseif kind == WRITABLE then
+    local conn = objects[handle]
+    if conn then ws.on_writable(conn, conn._record) end
+  elseif kind == OPEN then
+    ws.on_open(handle)
+  elseif kind == ACCEPTED then
+    ws.on_accepted(handle)
+  elseif kind == CLOSED then
+    ws.on_closed(handle, code, text)
+  elseif kind == DEAD then
+    ws.on_dead(handle, text)
+  end
+end
+
+-- Dispatches what the last poll brought. An error that leaves here (an interrupt) leaves the
+-- other events for the next dispatch.
+local function run_events()
+  local count = 0
+  while at <= last do
+    local place = at
+    local kind, handle = events[place], events[place + 1]
+    count = count + 1
+    if kind == CLOSED or kind == DEAD then
+      local code, text = events[place + 3], events[place + 5]
+      events[place + 5] = false
+      at = place + 6
+      on_event(kind, handle, code, text)
+    else
+      at = place + 2
+      on_event(kind, handle)
+    end
+    if looping and halted then break end
+  end
+  return count
+end
+
+local function run_timers()
+  local now, count = clock(), 0
+  for _ = 1, ws.timers() do
+    local due, task = ws.first_timer()
+    if not due or due > now then break end
+    ws.clear_timer(task)
+    count = count + 1
+    if task.wait == "receive" then
+      ws.on_receive_timeout(task)
+    else
+      wake(task)
+    end
+  end
+  return count
+end
+
+-- One round: waits for at most `limit` seconds if there is nothing to do. Returns how many
+-- events it dispatched.
+local function round(limit)
+  if at > last then
+    local wait = limit
+    if ws.ready() > 0 or ws.turns() > 0 then
+      wait = 0
+    elseif wait > 0 then
+      local due = ws.first_timer()
+      if due then wait = min(wait, due - clock()) end
+      if wait < 0 then wait = 0 end
+    end
+    local slots, err = raw_poll(ceil(wait * 1000), events)
+    if not slots then error("coromega: " .. err, 0) end
+    at, last = 1, slots
+  end
+  -- Who gives way during this round has its turn in the next one.
+  local last_turn = ws.last_turn()
+  local count = run_events()
+  if ws.timers() > 0 then count = count + run_timers() end
+  if ws.ready() > 0 then count = count + ws.run_ready() end
+  if last_turn > 0 then count = count + ws.run_turns(last_turn) end
+  return count
+end
+
+-- S3: whether anything can still happen by itself.
+local function alive()
+  return ws.listeners() > 0 or ws.held() > 0 or ws.connects() > 0 or ws.timers() > 0
+    or ws.ready() > 0 or ws.turns() > 0 or at <= last
+end
+
+local function enter(name)
+  local co, main = running()
+  if main then co = nil end
+  -- The same coroutine again means that an error has ended its last dispatch.
+  if ws.running_task() or dispatching and dispatcher ~= co
+    and (dispatcher == nil or status(dispatcher) == "normal") then
+    error(name .. " is busy: it can't be called from a callback or coroutine that it runs", 4)
+  end
+  ws.reset()
+  dispatching, dispatcher = true, co
+end
+
+local function leave()
+  dispatching, dispatcher = false, nil
+  raw.flush()
+  ws.nudge()
+end
+
+-- For a host that waits on fd(): has it become readable when there is something to do.
+function ws.nudge()
+  if not fd_used or dispatching then return end
+  if ws.ready() > 0 or ws.turns() > 0 or at <= last then return raw.set_deadline(0) end
+  local due = ws.first_timer()
+  if not due then return raw.set_deadline(-1) end
+  local after = due - clock()
+  raw.set_deadline(after > 0 and min(ceil(after * 1000), 2 ^ 31) or 0)
+end
+
+local function run()
+  enter("coromega:run")
+  halted, looping = false, true
+  while not halted do
+    if alive() then
+      round(SLICE)
+    else
+      round(0)
+      if not alive() then break end
+    end
+  end
+  looping = false
+  leave()
+end
+
+local function poll(timeout)
+  if timeout == nil then timeout = 0 end
+  ws.expect_seconds(timeout, "coromega:poll", "the timeout", 4)
+  enter("coromega:poll")
+  looping = false
+  local deadline = clock() + timeout
+  local left, count = timeout, nil
+  repeat
+    count = round(left > SLICE and SLICE or left > 0 and left or 0)
+    left = deadline - clock()
+  until count > 0 or left <= 0
+  leave()
+  return count
+end
+
+local function sleep(seconds)
+  ws.expect_seconds(seconds, "coromega:sleep", "the time", 4)
+  if ws.outside() then
+    local deadline = clock() + seconds
+    local left = seconds
+    while left > 0 do
+      raw.block(min(left, SLICE))
+      left = deadline - clock()
+    end
+    return
+  end
+  local task = ws.waiting("coromega:sleep", 4)
+  task.wait = "sleep"
+  ws.set_timer(task, clock() + (seconds > 0 and seconds or 0))
+  ws.park(task)
+end
+ws.cancels.sleep = function() end
+
+-- LuaJIT's compiled traces don't look at hooks: the loops above stay interpreted, so that an
+-- interrupt is seen after each round.
+if type(jit) == "table" and jit.off then
+  for _, fn in ipairs({ run_events, run_timers, round, run, poll, sleep }) do jit.off(fn) end
+end
+
+ws.run, ws.poll, ws.sleep = run, poll, sleep
+
+function ws.halt() if looping then halted = true end end
+
+function ws.fd()
+  local fd, err = raw.fd()
+  if not fd then return nil, err end
+  fd_used = true
+  ws.nudge()
+  return fd
+end

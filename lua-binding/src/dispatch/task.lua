@@ -1,0 +1,259 @@
+-- Tasks: the coroutines that coromega starts (S1, S2). They are pooled; a task is the record of
+-- one, and lives as long as its coroutine.
+--
+-- `task.wait` names what a task waits for. Who wakes it clears that first: a wait that was
+-- registered and could not yield, or was resumed by the script itself, is known by it.
+local ws = ...
+
+local error, select = error, select
+local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+local running, isyieldable = coroutine.running, coroutine.isyieldable
+local close = coroutine.close
+local unpack = table.unpack or unpack
+local remove = table.remove
+
+local DONE = {} -- what a worker yields when its function has returned
+local POOL = 256 -- idle coroutines kept
+local DEPTH = 50 -- nested starts; Lua allows 200 C calls, and each takes a few
+
+local pool, pooled = {}, 0
+local current, current_co -- the task that runs, and its coroutine or the one inside its pcall
+local slice = 0 -- counts resumes: the same number means "has not given way since"
+local depth = 0
+local ready, ready_first, ready_last = {}, 1, 0
+
+-- How to take back a registered wait, by what is waited for.
+local cancels = { pause = function() end }
+ws.cancels = cancels
+
+local function cancel(task)
+  local kind = task.wait
+  task.wait = nil
+  if task.index then ws.clear_timer(task) end
+  cancels[kind](task)
+end
+
+-- Everything is set to nil before the worker rests: a pooled coroutine keeps nothing alive.
+local function worker(fn, a, b, c)
+  while true do
+    if c ~= nil then fn(a, b, c) elseif b ~= nil then fn(a, b) elseif a ~= nil then fn(a) else fn() end
+    fn, a, b, c = nil, nil, nil, nil
+    fn, a, b, c = yield(DONE)
+  end
+end
+
+local function fresh()
+  local task = pool[pooled]
+  if task then
+    pool[pooled] = nil
+    pooled = pooled - 1
+    return task
+  end
+  return { co = create(worker), life = 0, slice = 0, streak = 0 }
+end
+
+-- What the task's function leaves behind when it ends.
+local function clear(task)
+  if task.wait then cancel(task) end
+  task.life = task.life + 1
+  local owner = task.owner
+  if owner then
+    task.owner = nil
+    ws.callback_finished(owner)
+  end
+  if task.special then
+    task.special, task.accepted, task.brief, task.reporting, task.early = nil, nil, nil, nil, nil
+  end
+end
+
+local report
+
+local function fail(task, err)
+  local accepted, brief, reporting = task.accepted, task.brief, task.reporting
+  clear(task)
+  if ws.interrupted(err) then error(err, 0) end
+  local text = ws.describe(task.co, err, brief)
+  if close then close(task.co) end
+  if accepted then ws.refuse(accepted) end
+  if reporting then
+    ws.write_error(reporting)
+    ws.write_error("error in the function given to coromega:on_error: " .. text)
+  else
+    report(text)
+  end
+end
+
+-- Runs a task up to its next wait. True if its function has ended.
+local function step(task, a, b, c, d)
+  local outer, outer_co = current, current_co
+  slice = slice + 1
+  task.slice, task.streak = slice, 0
+  current, current_co = task, task.co
+  depth = depth + 1
+  local ok, what = resume(task.co, a, b, c, d)
+  depth = depth - 1
+  current, current_co = outer, outer_co
+  if not ok then
+    fail(task, what)
+    return true
+  end
+  if what == DONE then
+    clear(task)
+    if pooled < POOL then
+      pooled = pooled + 1
+      pool[pooled] = task
+    end
+    return true
+  end
+  if what ~= task and task.wait then cancel(task) end
+  return false
+end
+
+-- S4: one error reaches one handler; what fails in there reaches standard error.
+function report(text)
+  local handler = ws.handler
+  if not handler then return ws.write_error(text) end
+  local task = fresh()
+  task.special, task.reporting = true, text
+  step(task, handler, text)
+end
+ws.report = report
+
+-- Runs a task that waits, now.
+local function wake(task, a, b, c, d)
+  task.wait = nil
+  if task.index then ws.clear_timer(task) end
+  return step(task, a, b, c, d)
+end
+ws.wake = wake
+
+-- Runs a task that waits for a message of the record `r`; until it gives way it is the first
+-- of r's takers (S14).
+function ws.wake_taker(task, r, a, b)
+  r.first = slice + 1
+  return wake(task, a, b)
+end
+
+-- Lets a task run at the next dispatch: for those who are woken from inside another.
+local function schedule(task, a, b, c, d)
+  task.wait = nil
+  if task.index then ws.clear_timer(task) end
+  task.a, task.b, task.c, task.d = a, b, c, d
+  ready_last = ready_last + 1
+  ready[ready_last] = task
+  ws.nudge()
+end
+ws.schedule = schedule
+
+-- Runs those that were scheduled before the call. Returns how many.
+function ws.run_ready()
+  local last, count = ready_last, 0
+  while ready_first <= last do
+    local task = ready[ready_first]
+    ready[ready_first] = nil
+    ready_first = ready_first + 1
+    local a, b, c, d = task.a, task.b, task.c, task.d
+    task.a, task.b, task.c, task.d = nil, nil, nil, nil
+    count = count + 1
+    step(task, a, b, c, d)
+  end
+  if ready_first > ready_last then ready_first, ready_last = 1, 0 end
+  return count
+end
+
+function ws.ready() return ready_last - ready_first + 1 end
+
+-- Starts a callback. `r` is the record of the connection whose message it gets.
+function ws.launch(fn, r, a, b, c)
+  local task = fresh()
+  if not step(task, fn, a, b, c) then
+    task.owner = r
+    r.unfinished = r.unfinished + 1
+  end
+end
+
+-- Starts a callback whose errors are treated in their own way (S4, S22): `accepted` is the
+-- record of the connection that an error closes, `brief` reports it in one line.
+function ws.launch_marked(fn, a, b, c, accepted, brief)
+  local task = fresh()
+  task.special, task.accepted, task.brief = true, accepted, brief
+  step(task, fn, a, b, c)
+end
+
+function ws.start(fn)
+  local task = fresh()
+  if depth < DEPTH then step(task, fn) else schedule(task, fn) end
+end
+
+-- The running task, or nil where a wait is not possible.
+local function try_waiting()
+  if current_co == nil or running() ~= current_co then return nil end
+  if isyieldable and not isyieldable() then return nil end
+  if current.wait then cancel(current) end
+  return current
+end
+ws.try_waiting = try_waiting
+
+-- The running task, or an error at the line that called `name`.
+local function waiting(name, level)
+  local task = try_waiting()
+  if task then return task end
+  if current_co ~= nil and running() == current_co then
+    error(name .. " has to wait, which is not possible inside a call that Lua can't yield from "
+      .. "(a metamethod, an iterator, table.sort, string.gsub)", level or 3)
+  end
+  error(name .. " waits: call it in a coroutine that coromega:start_new or a callback of "
+    .. "coromega's has started", level or 3)
+end
+ws.waiting = waiting
+
+-- Gives way until someone wakes the task; returns what it was woken with.
+local function park(task)
+  local a, b, c, d = yield(task)
+  while task.wait do a, b, c, d = yield(task) end
+  return a, b, c, d
+end
+ws.park = park
+
+-- True on the main thread: outside any coroutine.
+function ws.outside()
+  local co, main = running()
+  return co == nil or main == true
+end
+
+-- coromega.pcall moves the running task into a coroutine of its own, and back.
+function ws.inside(co) current_co = co end
+function ws.running_task() return current_co ~= nil and running() == current_co end
+
+-- For run() and poll(): forgets what an interrupt has left behind.
+function ws.reset() current, current_co, depth = nil, nil, 0 end
+
+function ws.get_resume()
+  if not ws.running_task() then
+    error("coromega:get_resume: call it in a coroutine that coromega:start_new or a callback of "
+      .. "coromega's has started", 3)
+  end
+  local task, life = current, current.life
+  return function(...)
+    local target = task
+    if not target then return end
+    task = nil
+    if target.life ~= life then return end
+    local results = { n = select("#", ...), ... }
+    if target.wait == "pause" then return schedule(target, results) end
+    target.special, target.early = true, target.early or {}
+    target.early[#target.early + 1] = results
+  end
+end
+
+function ws.pause()
+  local task = waiting("coromega:pause", 4)
+  local results
+  if task.early and task.early[1] then
+    results = remove(task.early, 1)
+  else
+    task.wait = "pause"
+    results = park(task)
+  end
+  return unpack(results, 1, results.n)
+end

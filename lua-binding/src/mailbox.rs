@@ -1,0 +1,246 @@
+//! The state's mailbox: made when first needed, closed with the state.
+
+use std::{
+    ffi::c_int,
+    mem::size_of,
+    ptr,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use coromega_ws_abi::{
+    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED, CMWS_STATUS_OK, cmws_event_t,
+    cmws_handle_t, cmws_mailbox_close, cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new,
+    cmws_mailbox_poll, cmws_mailbox_set_deadline, cmws_message_release, cmws_message_t, cmws_status_t,
+};
+use mlua_sys::{
+    lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
+    lua_pushinteger, lua_pushlstring, lua_pushnumber, lua_rawseti, lua_setfield, lua_setmetatable,
+    lua_tonumber, lua_touserdata, lua_upvalueindex,
+};
+
+use crate::error;
+
+/// Events taken in one poll.
+const EVENTS: usize = 128;
+/// Messages taken in one receive.
+pub const MESSAGES: usize = 64;
+
+/// A userdata, the first upvalue of each raw function. It starts as zeros.
+#[repr(C)]
+pub struct Mailbox {
+    /// 0 before the first need.
+    handle: cmws_handle_t,
+    /// The state has been closed, or is being closed.
+    closed: bool,
+    /// Inside `poll`: a finalizer that polls would end the life of the events' texts.
+    polling: bool,
+    /// How many of `messages` are not released: not 0 inside `receive`, and after a receive that
+    /// ran out of memory.
+    pub taken: usize,
+    /// What `receive` works on.
+    pub messages: [cmws_message_t; MESSAGES],
+    events: [cmws_event_t; EVENTS],
+}
+
+/// The mailbox of the raw function that runs.
+///
+/// # Safety
+/// Called in a raw function, whose first upvalue is the mailbox.
+pub unsafe fn of(state: *mut lua_State) -> *mut Mailbox {
+    // SAFETY: the caller's promise.
+    unsafe { lua_touserdata(state, lua_upvalueindex(1)).cast() }
+}
+
+/// The mailbox's handle, made at the first call.
+///
+/// # Safety
+/// `mailbox` is the state's mailbox.
+pub unsafe fn handle(mailbox: *mut Mailbox) -> Result<cmws_handle_t, cmws_status_t> {
+    // SAFETY: the caller's promise; one thread at a time runs a Lua state.
+    unsafe {
+        if (*mailbox).closed {
+            return Err(CMWS_STATUS_CLOSED);
+        }
+        if (*mailbox).handle == 0 {
+            let status = cmws_mailbox_new(&raw mut (*mailbox).handle);
+            if status != CMWS_STATUS_OK {
+                return Err(status);
+            }
+        }
+        Ok((*mailbox).handle)
+    }
+}
+
+/// Pushes a new userdata that closes its mailbox when the state ends.
+///
+/// # Safety
+/// `state` is a valid state with four free slots.
+pub unsafe fn push(state: *mut lua_State) {
+    // SAFETY: the caller's promise; all zeros is a valid Mailbox.
+    unsafe {
+        let memory = lua_newuserdata(state, size_of::<Mailbox>());
+        ptr::write_bytes(memory.cast::<Mailbox>(), 0, 1);
+        lua_createtable(state, 0, 2);
+        lua_pushcclosure(state, collect, 0);
+        lua_setfield(state, -2, c"__gc".as_ptr());
+        lua_pushboolean(state, 0);
+        lua_setfield(state, -2, c"__metatable".as_ptr());
+        lua_setmetatable(state, -2);
+    }
+}
+
+/// Finalizers run in any order, and may be followed by scripts' own: what is called after this
+/// one answers "closed".
+unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
+    // SAFETY: only Mailbox userdata has this finalizer.
+    unsafe {
+        let mailbox = lua_touserdata(state, 1).cast::<Mailbox>();
+        if !mailbox.is_null() && !(*mailbox).closed {
+            (*mailbox).closed = true;
+            release(mailbox);
+            if (*mailbox).handle != 0 {
+                let _ = cmws_mailbox_close((*mailbox).handle);
+            }
+        }
+    }
+    0
+}
+
+/// Lets go of messages that a receive without memory left behind.
+unsafe fn release(mailbox: *mut Mailbox) {
+    // SAFETY: the first `taken` messages are ours.
+    unsafe {
+        let count = (*mailbox).taken;
+        if count != 0 {
+            (*mailbox).taken = 0;
+            let messages = (&raw mut (*mailbox).messages).cast();
+            cmws_message_release(messages, size_of::<cmws_message_t>(), count);
+        }
+    }
+}
+
+/// `poll(timeout_ms, out)` puts events into the table `out`, flat: kind and handle; behind those
+/// of CLOSED and DEAD also status, close code, HTTP status and text. Returns the slots used.
+pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue and a table as second argument; at
+    // most two slots are used at a time. Texts live until the next poll, which `polling` keeps
+    // away.
+    unsafe {
+        let mailbox = of(state);
+        if (*mailbox).polling {
+            return error::fail(state, CMWS_STATUS_BUSY);
+        }
+        let own = match handle(mailbox) {
+            Ok(own) => own,
+            Err(status) => return error::fail(state, status),
+        };
+        release(mailbox);
+        (*mailbox).polling = true;
+        let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
+        let mut count = 0;
+        let timeout = lua_tonumber(state, 1) as c_int;
+        let size = size_of::<cmws_event_t>();
+        let status = cmws_mailbox_poll(own, timeout, events, size, EVENTS, &mut count);
+        if status != CMWS_STATUS_OK {
+            (*mailbox).polling = false;
+            return error::fail(state, status);
+        }
+        let mut slot: lua_Integer = 0;
+        for index in 0..count {
+            let event = &*events.add(index);
+            put(state, &mut slot, event.kind.into());
+            put(state, &mut slot, event.handle as lua_Integer);
+            if event.kind == CMWS_EVENT_CLOSED || event.kind == CMWS_EVENT_DEAD {
+                put(state, &mut slot, event.status.into());
+                put(state, &mut slot, event.close_code.into());
+                put(state, &mut slot, event.http_status.into());
+                lua_pushlstring(state, event.text, event.text_length);
+                slot = slot.wrapping_add(1);
+                lua_rawseti(state, 2, slot);
+            }
+        }
+        (*mailbox).polling = false;
+        lua_pushinteger(state, slot);
+    }
+    1
+}
+
+/// Puts a number into the next slot of the table at index 2.
+unsafe fn put(state: *mut lua_State, slot: &mut lua_Integer, value: lua_Integer) {
+    *slot = slot.wrapping_add(1);
+    // SAFETY: called by `poll`, with a free slot on the stack and a table at index 2.
+    unsafe {
+        lua_pushinteger(state, value);
+        lua_rawseti(state, 2, *slot);
+    }
+}
+
+/// `flush()` writes what was corked.
+pub unsafe extern "C-unwind" fn flush(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue.
+    unsafe {
+        let mailbox = of(state);
+        if (*mailbox).handle != 0 && !(*mailbox).closed {
+            let _ = cmws_mailbox_flush((*mailbox).handle);
+        }
+    }
+    0
+}
+
+/// `fd()` returns the descriptor that is readable when there is something to poll.
+pub unsafe extern "C-unwind" fn fd(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue.
+    unsafe {
+        let own = match handle(of(state)) {
+            Ok(own) => own,
+            Err(status) => return error::fail(state, status),
+        };
+        let mut descriptor = -1;
+        let status = cmws_mailbox_fd(own, &mut descriptor);
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        lua_pushinteger(state, descriptor.into());
+    }
+    1
+}
+
+/// `set_deadline(after_ms)` makes the descriptor readable then; a negative number clears it.
+pub unsafe extern "C-unwind" fn set_deadline(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue.
+    unsafe {
+        if let Ok(own) = handle(of(state)) {
+            let _ = cmws_mailbox_set_deadline(own, lua_tonumber(state, 1) as i64);
+        }
+    }
+    0
+}
+
+/// `clock()` returns seconds that only go forward.
+pub unsafe extern "C-unwind" fn clock(state: *mut lua_State) -> c_int {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let seconds = START.get_or_init(Instant::now).elapsed().as_secs_f64();
+    // SAFETY: called by Lua.
+    unsafe { lua_pushnumber(state, seconds) };
+    1
+}
+
+/// `time()` returns Unix time in seconds.
+pub unsafe extern "C-unwind" fn time(state: *mut lua_State) -> c_int {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // SAFETY: called by Lua.
+    unsafe { lua_pushnumber(state, since.unwrap_or_default().as_secs_f64()) };
+    1
+}
+
+/// `block(seconds)` lets the thread sleep, for at most a second.
+pub unsafe extern "C-unwind" fn block(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    let seconds = unsafe { lua_tonumber(state, 1) };
+    if seconds > 0.0 {
+        thread::sleep(Duration::from_micros((seconds.min(1.0) * 1e6) as u64));
+    }
+    0
+}

@@ -1,0 +1,171 @@
+"""A WebSocket connection: what happens once in its life. Messages are the native half's."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from . import _native
+from .error import InvalidArgument, InvalidClose, Unsupported, from_status, in_connect
+from .waiting import Once
+
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling it makes a coroutine."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))
+
+
+def check_callback(name: str, fn: Any) -> None:
+    if fn is not None and not callable(fn):
+        raise TypeError(f"{name}: a function or None, not {type(fn).__name__}")
+
+
+def check_close(code: Any, reason: Any) -> None:
+    """Refuses what is no close code or reason at all; the library knows which may be sent."""
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise TypeError(f"close: the code is a number, not {type(code).__name__}")
+    if not isinstance(reason, str):
+        raise TypeError(f"close: the reason is a str, not {type(reason).__name__}")
+    if not 1 <= code <= 65535:
+        raise InvalidClose(f"close: {code} is no close code")
+
+
+def to_json(value: Any) -> str:
+    """The JSON of a value; what JSON can't hold is an InvalidArgument (S19)."""
+    try:
+        _native.check_depth(value)
+        return _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"send: this value can't be JSON: {error}") from error
+
+
+@dataclass(frozen=True)
+class Request:
+    """The HTTP request that opened a connection, and who the peer is."""
+
+    path: str
+    query: str
+    headers: dict[str, str]
+    subprotocol: str
+    peer: tuple[str, int]
+
+
+class Connection(_native.Connection):
+    """A connection. Made by `connect_to_websocket`, or handed to a `when_new_conn` callback."""
+
+    _opening: asyncio.Future[None] | None
+    _closed_event: Once
+    _known_request: Request | None
+
+    @classmethod
+    def _make(cls, mailbox: _native.Mailbox, handle: int, max_callbacks: int) -> Connection:
+        connection = cls(mailbox, handle, max_callbacks)
+        connection._opening = None
+        connection._closed_event = Once()
+        connection._known_request = None
+        mailbox.register(connection)
+        return connection
+
+    def send(self, value: Any) -> Coroutine[Any, None, None]:
+        """Sends the JSON of a value as one text message."""
+        return self.send_message(to_json(value))
+
+    def when_new_msg(self, fn: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+        """Sets the callback for messages that no `receive_message` takes; None removes it.
+
+        It gets str or bytes, and None once when the connection has ended. Works as a decorator.
+        """
+        check_callback("when_new_msg", fn)
+        self._set_callback(fn, fn is not None and is_async(fn))
+        return fn
+
+    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, None, None]:
+        """Closes the connection after all accepted messages; await it to see the closing done."""
+        check_close(code, reason)
+        if not self._close(code, reason):
+            return _native.Ready()
+        self._set_busy(True)
+        if self._closed_event.done:  # On the loop's thread, since the line before.
+            self._set_busy(False)
+        return self._closed_event.wait()
+
+    def request(self) -> Request:
+        """The request that opened the connection; header names in lower case."""
+        if self._known_request is None:
+            path, query, subprotocol, peer, fields = self._request()
+            headers: dict[str, str] = {}
+            for name, value in fields:
+                name = name.lower()
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            self._known_request = Request(path, query, headers, subprotocol, peer)
+        return self._known_request
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the first close frame, whoever sent it; 1006 if there was none; None before."""
+        end = self._end
+        return None if end is None else end[0]
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason that came with `close_code`."""
+        end = self._end
+        return None if end is None else end[1]
+
+    def __repr__(self) -> str:
+        code = self.close_code
+        return f"<coromega_ws.Connection {self.handle}{'' if code is None else f' closed {code}'}>"
+
+    def _opened(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None and not opening.done():
+            opening.set_result(None)
+        self._set_busy(False)
+
+    def _closed(self, status: int, text: str, http_status: int, _code: int) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None and not opening.done():
+            opening.set_exception(in_connect(from_status(status, text, http_status)))
+        self._closed_event.set()
+        self._set_busy(False)
+
+
+class ForeignConnection:
+    """A connection that belongs to another language or loop host of this process."""
+
+    def __init__(self, handle: int) -> None:
+        _native.foreign_state(handle)
+        self.handle = handle
+
+    def send_message(self, text: str) -> Coroutine[Any, None, None]:
+        """Sends text; raises WouldBlock where it would have to wait."""
+        return _native.send_foreign(self.handle, text, False)
+
+    def send_binary(self, buffer: Any) -> Coroutine[Any, None, None]:
+        """Sends bytes; raises WouldBlock where it would have to wait."""
+        return _native.send_foreign(self.handle, buffer, True)
+
+    def send(self, value: Any) -> Coroutine[Any, None, None]:
+        """Sends the JSON of a value as one text message."""
+        return self.send_message(to_json(value))
+
+    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, None, None]:
+        """Starts closing it; its owner sees the end."""
+        check_close(code, reason)
+        _native.close_foreign(self.handle, code, reason)
+        return _native.Ready()
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("this connection belongs to another host of the process: it can only be sent to and closed")
+
+    receive_message = when_new_msg = request = _refuse
+
+
+def _unsupported(what: str) -> Unsupported:
+    return Unsupported(f"{what}: not in this version")

@@ -1,0 +1,46 @@
+//! The parts of asyncio that the hot path calls, looked up once.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+pub struct Asyncio {
+    pub task: Py<PyAny>,
+    pub enter_task: Py<PyAny>,
+    pub leave_task: Py<PyAny>,
+    pub running_loop: Py<PyAny>,
+    pub copy_context: Py<PyAny>,
+    pub cancelled: Py<PyAny>,
+    /// The type of what `async def` makes.
+    pub coroutine: Py<PyAny>,
+}
+
+static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
+
+/// `_enter_task` and `_leave_task` are documented for third-party tasks and event loops.
+pub fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
+    ASYNCIO.get_or_try_init(py, || {
+        let asyncio = py.import("asyncio")?;
+        Ok(Asyncio {
+            task: asyncio.getattr("Task")?.unbind(),
+            enter_task: asyncio.getattr("_enter_task")?.unbind(),
+            leave_task: asyncio.getattr("_leave_task")?.unbind(),
+            running_loop: asyncio.getattr("_get_running_loop")?.unbind(),
+            copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
+            cancelled: asyncio.getattr("CancelledError")?.unbind(),
+            coroutine: py.import("types")?.getattr("CoroutineType")?.unbind(),
+        })
+    })
+}
+
+/// The loop that runs on this thread, or None.
+pub fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    asyncio(py)?.running_loop.bind(py).call0()
+}
+
+/// A CancelledError.
+pub fn cancelled(py: Python<'_>) -> PyErr {
+    match asyncio(py).and_then(|asyncio| asyncio.cancelled.bind(py).call0()) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,397 @@
+//! Callbacks: called in order, each run at once to its first wait, and a task from then on.
+//!
+//! A task that asyncio makes takes its first step an iteration of the loop later. So the first
+//! step is taken here, with that task as the current one; if the coroutine waits, the task goes on
+//! with it, and if it does not, the same task serves the next callback of the batch.
+
+use std::sync::Mutex;
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::asyncio::{asyncio, cancelled};
+use crate::awaitable::{Ready, Step, finish, step, steps, thrown};
+use crate::connection::Connection;
+use crate::error::passes;
+use crate::lock;
+use crate::mailbox::Mailbox;
+
+/// What a callback was called for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Message,
+    LastMessage,
+    NewConnection,
+    Other,
+}
+
+enum Phase {
+    Idle,
+    Call {
+        callback: Py<PyAny>,
+        argument: Py<PyAny>,
+    },
+    Await(Py<PyAny>),
+    /// Waiting; `first` is what it yielded before its task took over.
+    Suspended {
+        steps: Py<PyAny>,
+        first: Option<Py<PyAny>>,
+    },
+    Over {
+        cancelled: bool,
+    },
+}
+
+struct State {
+    phase: Phase,
+    kind: Kind,
+    connection: Option<Py<Connection>>,
+}
+
+/// The coroutine that such a task runs: it stands for that of the callback.
+#[pyclass(frozen, weakref, module = "coromega_ws._native")]
+pub struct Driver {
+    mailbox: Py<Mailbox>,
+    state: Mutex<State>,
+}
+
+/// A task that has not been needed yet.
+pub struct Spare {
+    pub driver: Py<Driver>,
+    pub task: Py<PyAny>,
+    pub begin: Py<PyAny>,
+    pub context: Py<PyAny>,
+    fresh: Py<PyAny>,
+    references: u32,
+}
+
+impl Spare {
+    fn new(mailbox: &Bound<'_, Mailbox>) -> PyResult<Self> {
+        let py = mailbox.py();
+        let state = State { phase: Phase::Idle, kind: Kind::Other, connection: None };
+        let driver = Bound::new(py, Driver { mailbox: mailbox.clone().unbind(), state: Mutex::new(state) })?;
+        let base = mailbox.get().context_of(py)?;
+        let context = base.call_method0(pyo3::intern!(py, "copy"))?;
+        let fresh = base.call_method0(pyo3::intern!(py, "copy"))?;
+        let keywords = PyDict::new(py);
+        keywords.set_item(pyo3::intern!(py, "loop"), mailbox.get().loop_of(py)?)?;
+        keywords.set_item(pyo3::intern!(py, "context"), &context)?;
+        let task = asyncio(py)?.task.bind(py).call((&driver,), Some(&keywords))?;
+        let begin = driver.getattr(pyo3::intern!(py, "_begin"))?;
+        let references = references(&task);
+        Ok(Spare {
+            driver: driver.unbind(),
+            task: task.unbind(),
+            begin: begin.unbind(),
+            context: context.unbind(),
+            fresh: fresh.unbind(),
+            references,
+        })
+    }
+
+    /// Whether the callback left nothing behind on the task: no reference, no context variable, no
+    /// cancellation.
+    fn untouched(&self, py: Python<'_>) -> PyResult<bool> {
+        let task = self.task.bind(py);
+        Ok(references(task) == self.references
+            && self.context.bind(py).eq(&self.fresh)?
+            && !task.getattr(pyo3::intern!(py, "_must_cancel"))?.is_truthy()?)
+    }
+}
+
+fn references(object: &Bound<'_, PyAny>) -> u32 {
+    // SAFETY: the GIL is held and the object is live. The upper half has flags since 3.14.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) as u32 }
+}
+
+impl Driver {
+    /// Calls `callback(argument)`; what waits goes on by itself. Only from where no task is
+    /// current.
+    pub fn start(
+        mailbox: &Bound<'_, Mailbox>,
+        callback: &Bound<'_, PyAny>,
+        is_async: bool,
+        argument: Bound<'_, PyAny>,
+        connection: Option<&Bound<'_, Connection>>,
+        kind: Kind,
+    ) -> PyResult<()> {
+        if is_async {
+            let phase = Phase::Call { callback: callback.clone().unbind(), argument: argument.unbind() };
+            return Driver::run(mailbox, phase, connection, kind);
+        }
+        match callback.call1((argument,)) {
+            Ok(result) if result.is_none() || result.is_instance_of::<Ready>() => Ok(()),
+            Ok(result) => match steps(&result)? {
+                Some(steps) => Driver::run(mailbox, Phase::Await(steps.unbind()), connection, kind),
+                None => Ok(()),
+            },
+            Err(error) => failed(mailbox.py(), error, connection, kind).map(|_| ()),
+        }
+    }
+
+    fn run(
+        mailbox: &Bound<'_, Mailbox>,
+        phase: Phase,
+        connection: Option<&Bound<'_, Connection>>,
+        kind: Kind,
+    ) -> PyResult<()> {
+        let py = mailbox.py();
+        let spare = match mailbox.get().take_spare() {
+            Some(spare) => spare,
+            None => Spare::new(mailbox)?,
+        };
+        let driver = spare.driver.get();
+        {
+            let mut state = lock(&driver.state);
+            state.phase = phase;
+            state.kind = kind;
+            state.connection = connection.map(|connection| connection.clone().unbind());
+        }
+        let (asyncio, running) = (asyncio(py)?, mailbox.get().loop_of(py)?);
+        asyncio.enter_task.bind(py).call1((&running, &spare.task))?;
+        let result = spare.context.bind(py).call_method1(pyo3::intern!(py, "run"), (&spare.begin,));
+        asyncio.leave_task.bind(py).call1((&running, &spare.task))?;
+        result?;
+        if matches!(lock(&driver.state).phase, Phase::Suspended { .. }) {
+            if let (Some(connection), Kind::Message | Kind::LastMessage) = (connection, kind) {
+                connection.get().callback_started();
+            }
+            mailbox.get().keep_running(driver.key(), spare.task);
+        } else if spare.untouched(py)? {
+            let old = {
+                let mut state = lock(&driver.state);
+                state.phase = Phase::Idle;
+                state.connection.take()
+            };
+            drop(old);
+            mailbox.get().put_spare(spare);
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
+    /// The coroutine yielded, returned or raised, after its first wait.
+    fn stepped(
+        &self,
+        py: Python<'_>,
+        steps: Py<PyAny>,
+        result: PyResult<Step>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let result = match result {
+            Ok(Step::Yielded(value)) => {
+                lock(&self.state).phase = Phase::Suspended { steps, first: None };
+                return Ok(Some(value));
+            }
+            Ok(Step::Returned) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let (connection, kind) = {
+            let mut state = lock(&self.state);
+            state.phase = Phase::Over { cancelled: false };
+            (state.connection.take(), state.kind)
+        };
+        self.mailbox.get().stop_running(self.key());
+        let connection = connection.as_ref().map(|connection| connection.bind(py));
+        if let (Some(connection), Kind::Message | Kind::LastMessage) = (connection, kind) {
+            Connection::callback_finished(connection)?;
+        }
+        match result {
+            Ok(()) => Ok(None),
+            Err(error) => match failed(py, error, connection, kind)? {
+                true => Err(cancelled(py)),
+                false => Ok(None),
+            },
+        }
+    }
+}
+
+/// Reports an error (S4); returns whether it was a cancellation, which is none.
+fn failed(
+    py: Python<'_>,
+    error: PyErr,
+    connection: Option<&Bound<'_, Connection>>,
+    kind: Kind,
+) -> PyResult<bool> {
+    if passes(py, &error) {
+        return Err(error);
+    }
+    let cancellation = error.matches(py, asyncio(py)?.cancelled.bind(py))?;
+    if !cancellation {
+        let report = py.import("coromega_ws.reporting")?.getattr("report")?;
+        report.call1((error, kind == Kind::LastMessage))?;
+    }
+    if let (Some(connection), Kind::NewConnection, false) = (connection, kind, cancellation) {
+        connection.call_method1(pyo3::intern!(py, "close"), (1011,))?;
+    }
+    Ok(cancellation)
+}
+
+#[pymethods]
+impl Driver {
+    /// The first step, in the task's context.
+    fn _begin(&self, py: Python<'_>) -> PyResult<()> {
+        let (phase, kind, connection) = {
+            let mut state = lock(&self.state);
+            let connection = state.connection.as_ref().map(|connection| connection.clone_ref(py));
+            (std::mem::replace(&mut state.phase, Phase::Over { cancelled: false }), state.kind, connection)
+        };
+        let made = match phase {
+            Phase::Call { callback, argument } => {
+                callback.bind(py).call1((argument,)).and_then(|result| steps(&result))
+            }
+            Phase::Await(object) => Ok(Some(object.into_bound(py))),
+            _ => Ok(None),
+        };
+        let stepped = match made {
+            Ok(Some(steps)) => step(&steps).map(|stepped| Some((steps, stepped))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match stepped {
+            Ok(Some((steps, Step::Yielded(value)))) => {
+                lock(&self.state).phase = Phase::Suspended { steps: steps.unbind(), first: Some(value) };
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let connection = connection.as_ref().map(|connection| connection.bind(py));
+                let cancelled = failed(py, error, connection, kind)?;
+                lock(&self.state).phase = Phase::Over { cancelled };
+                Ok(())
+            }
+        }
+    }
+
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let steps = {
+            let mut state = lock(&self.state);
+            match &mut state.phase {
+                Phase::Suspended { steps, first } => match first.take() {
+                    Some(first) if !first.is_none(py) => return Ok(Some(first)),
+                    // A bare yield gave way, and this is a turn later.
+                    _ => steps.clone_ref(py),
+                },
+                Phase::Over { cancelled: true } => return Err(cancelled(py)),
+                _ => {
+                    drop(state);
+                    // Not needed in this batch: the task ends.
+                    self.mailbox.get().forget_spare(self.key());
+                    return Ok(None);
+                }
+            }
+        };
+        let stepped = step(steps.bind(py));
+        self.stepped(py, steps, stepped)
+    }
+
+    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self.__next__(py)? {
+            Some(value) => Ok(value),
+            None => Err(finish(py, py.None())),
+        }
+    }
+
+    #[pyo3(signature = (kind, value=None, _traceback=None))]
+    fn throw(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let error = thrown(kind, value);
+        let (steps, first) = {
+            let mut state = lock(&self.state);
+            match &mut state.phase {
+                Phase::Suspended { steps, first } => (steps.clone_ref(py), first.take()),
+                _ => {
+                    drop(state);
+                    self.mailbox.get().forget_spare(self.key());
+                    return Err(error);
+                }
+            }
+        };
+        // Cancelled before its task saw what it waits for: that is cancelled, as the task would.
+        if let Some(first) = first
+            && !first.is_none(py)
+            && error.matches(py, asyncio(py)?.cancelled.bind(py))?
+            && first.call_method0(py, pyo3::intern!(py, "cancel"))?.is_truthy(py)?
+        {
+            return Ok(first);
+        }
+        let result = match steps.bind(py).call_method1(pyo3::intern!(py, "throw"), (error,)) {
+            Ok(value) => Ok(Step::Yielded(value.unbind())),
+            Err(error) if error.is_instance_of::<PyStopIteration>(py) => Ok(Step::Returned),
+            Err(error) => Err(error),
+        };
+        match self.stepped(py, steps, result)? {
+            Some(value) => Ok(value),
+            None => Err(finish(py, py.None())),
+        }
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let phase = std::mem::replace(&mut lock(&self.state).phase, Phase::Over { cancelled: false });
+        self.mailbox.get().stop_running(self.key());
+        match phase {
+            Phase::Suspended { steps, .. } if steps.bind(py).hasattr("close")? => {
+                steps.call_method0(py, "close").map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For `repr` and `print_stack` of the task: those of the callback's own coroutine.
+    fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let steps = match &lock(&self.state).phase {
+            Phase::Suspended { steps, .. } => Some(steps.clone_ref(py)),
+            _ => None,
+        };
+        let name: String = name.extract()?;
+        match steps {
+            Some(steps)
+                if matches!(
+                    name.as_str(),
+                    "cr_code" | "cr_frame" | "cr_running" | "cr_await" | "__name__" | "__qualname__"
+                ) =>
+            {
+                steps.getattr(py, name.as_str())
+            }
+            _ => Err(pyo3::exceptions::PyAttributeError::new_err(name)),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.mailbox)?;
+        if let Ok(state) = self.state.try_lock() {
+            visit.call(&state.connection)?;
+            match &state.phase {
+                Phase::Call { callback, argument } => {
+                    visit.call(callback)?;
+                    visit.call(argument)?;
+                }
+                Phase::Await(object) => visit.call(object)?,
+                Phase::Suspended { steps, first } => {
+                    visit.call(steps)?;
+                    visit.call(first)?;
+                }
+                Phase::Idle | Phase::Over { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}

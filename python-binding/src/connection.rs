@@ -1,0 +1,350 @@
+//! A connection: who gets which message (S14-S16, S22), and the sends that wait (S20).
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use coromega_ws_abi as abi;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::asyncio::running_loop;
+use crate::error::{check, elsewhere, exception};
+use crate::foreign::close_foreign;
+use crate::listener::address_of;
+use crate::lock;
+use crate::mailbox::Mailbox;
+use crate::pending::PendingSend;
+use crate::receive::Receive;
+use crate::send::{Argument, send};
+use crate::waiter::Waiter;
+
+pub struct State {
+    /// Taken from the core, and not delivered yet.
+    pub inbox: VecDeque<Py<PyAny>>,
+    /// Those who wait in `receive_message`, the longest-waiting first.
+    pub waiters: VecDeque<Py<Waiter>>,
+    pub callback: Option<Py<PyAny>>,
+    pub callback_is_async: bool,
+    /// The last call, with None, is still to be made.
+    pub last_call: bool,
+    pub unfinished: u32,
+    pub sends: VecDeque<Py<PendingSend>>,
+    /// The core has no more messages and never will.
+    pub drained: bool,
+    /// A connect or close is under way, which nobody may be waiting for.
+    pub busy: bool,
+    /// What there was to do had to wait until a task listens to its waiter.
+    pub stalled: bool,
+    pub pumping: bool,
+    pub pump_scheduled: bool,
+    /// A task that got a message runs and has not given way yet: it is the first again.
+    pub serving: bool,
+    pub pinned: bool,
+    /// Told by the end of the mailbox, where the handle is gone with it.
+    pub end: Option<(u16, String)>,
+}
+
+/// The native half of a connection.
+#[pyclass(frozen, subclass, weakref, module = "coromega_ws._native")]
+pub struct Connection {
+    pub mailbox: Py<Mailbox>,
+    pub handle: u64,
+    pub max_callbacks: u32,
+    pub state: Mutex<State>,
+}
+
+impl Connection {
+    pub fn mailbox<'py>(&self, py: Python<'py>) -> &Bound<'py, Mailbox> {
+        self.mailbox.bind(py)
+    }
+
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    /// Raises RuntimeError unless the connection's own loop runs here.
+    pub fn here(&self, py: Python<'_>) -> PyResult<()> {
+        if self.mailbox.get().is_loop(py, &running_loop(py)?) { Ok(()) } else { Err(elsewhere()) }
+    }
+
+    /// Whether its end has been told by that of the mailbox.
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).end.is_some()
+    }
+
+    /// The mailbox keeps a connection that somebody waits for, and no other (S27).
+    pub fn repin(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let connection = slf.get();
+        let pin = {
+            let mut state = lock(&connection.state);
+            let wanted = state.callback.is_some()
+                || !state.waiters.is_empty()
+                || !state.sends.is_empty()
+                || state.busy;
+            if wanted == state.pinned {
+                return Ok(());
+            }
+            state.pinned = wanted;
+            wanted
+        };
+        connection.mailbox.get().pin(slf, connection.handle, pin)
+    }
+
+    pub fn callback_started(&self) {
+        lock(&self.state).unfinished += 1;
+    }
+
+    pub fn callback_finished(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let resume = {
+            let mut state = lock(&slf.get().state);
+            let full = state.unfinished >= slf.get().max_callbacks;
+            state.unfinished = state.unfinished.saturating_sub(1);
+            full
+        };
+        if resume { Connection::schedule(slf) } else { Ok(()) }
+    }
+
+    /// Keeps close code and reason, before the handle goes.
+    pub fn remember(&self, py: Python<'_>) {
+        if let Ok(Some(end)) = self._end(py) {
+            lock(&self.state).end = Some(end);
+        }
+    }
+
+    /// The mailbox ended and took the handle with it.
+    pub fn mailbox_ended(slf: &Bound<'_, Self>, code: u16) -> PyResult<()> {
+        let py = slf.py();
+        let (sends, callback) = {
+            let mut state = lock(&slf.get().state);
+            state.drained = true;
+            state.busy = false;
+            state.pinned = false;
+            if state.end.is_none() {
+                state.end = Some((code, String::new()));
+            }
+            (std::mem::take(&mut state.sends), state.callback.take())
+        };
+        drop(callback);
+        for send in sends {
+            let error =
+                exception(py, abi::CMWS_STATUS_CLOSED, "send: the event loop of the connection ended", 0);
+            send.get().settle(py, Err(error), false)?;
+        }
+        Ok(())
+    }
+
+    fn info(&self, py: Python<'_>) -> PyResult<abi::cmws_connection_info_t> {
+        let mut info = std::mem::MaybeUninit::<abi::cmws_connection_info_t>::zeroed();
+        let size = size_of::<abi::cmws_connection_info_t>();
+        // SAFETY: the size is that of the struct that is passed, and zeroed it is a valid value.
+        unsafe {
+            check(py, abi::cmws_connection_info(self.handle, size, info.as_mut_ptr()))?;
+            Ok(info.assume_init())
+        }
+    }
+}
+
+/// Text of an info struct.
+///
+/// # Safety
+/// `data` has `length` bytes that live through the call, or `length` is 0.
+unsafe fn text(data: *const std::ffi::c_char, length: usize) -> String {
+    if data.is_null() || length == 0 {
+        return String::new();
+    }
+    // SAFETY: the caller vouches for it.
+    let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Path, query, subprotocol, the peer's host and port, and the headers in their order.
+type Request = (String, String, String, (String, u16), Vec<(String, String)>);
+
+#[pymethods]
+impl Connection {
+    #[new]
+    fn new(mailbox: Py<Mailbox>, handle: u64, max_callbacks: u32) -> Self {
+        let state = State {
+            inbox: VecDeque::new(),
+            waiters: VecDeque::new(),
+            callback: None,
+            callback_is_async: false,
+            last_call: false,
+            unfinished: 0,
+            sends: VecDeque::new(),
+            drained: false,
+            busy: false,
+            stalled: false,
+            pumping: false,
+            pump_scheduled: false,
+            serving: false,
+            pinned: false,
+            end: None,
+        };
+        Connection { mailbox, handle, max_callbacks, state: Mutex::new(state) }
+    }
+
+    /// The number that names this connection in every language of the process.
+    #[getter(handle)]
+    fn py_handle(&self) -> u64 {
+        self.handle
+    }
+
+    #[getter]
+    fn _mailbox(&self, py: Python<'_>) -> Py<Mailbox> {
+        self.mailbox.clone_ref(py)
+    }
+
+    /// Sends text as one message. Await it: that is where it gives way when the peer is slow.
+    fn send_message(slf: &Bound<'_, Self>, text: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        send(slf, Argument::Text(text))
+    }
+
+    /// Sends bytes, or anything with a buffer, as one binary message.
+    fn send_binary(slf: &Bound<'_, Self>, buffer: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        send(slf, Argument::Binary(buffer))
+    }
+
+    /// Waits for the next message: str or bytes, or None when the connection has ended.
+    #[pyo3(signature = (timeout=None))]
+    fn receive_message(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Receive> {
+        slf.get().here(slf.py())?;
+        let timeout = match timeout {
+            None => None,
+            Some(timeout) => {
+                let seconds: f64 = timeout.extract().map_err(|_| {
+                    PyTypeError::new_err("receive_message: the timeout is a number of seconds, or None")
+                })?;
+                if seconds.is_nan() {
+                    return Err(PyValueError::new_err("receive_message: the timeout is not a number"));
+                }
+                seconds.is_finite().then_some(seconds)
+            }
+        };
+        Ok(Receive::new(slf.clone().unbind(), timeout))
+    }
+
+    fn _set_callback(slf: &Bound<'_, Self>, callback: Option<Py<PyAny>>, is_async: bool) -> PyResult<()> {
+        let connection = slf.get();
+        connection.here(slf.py())?;
+        let old = {
+            let mut state = lock(&connection.state);
+            state.callback_is_async = is_async;
+            state.last_call = callback.is_some();
+            std::mem::replace(&mut state.callback, callback)
+        };
+        drop(old);
+        // Never inside this call (S15).
+        Connection::schedule(slf)?;
+        Connection::repin(slf)
+    }
+
+    /// A connect or close is under way, or has ended.
+    fn _set_busy(slf: &Bound<'_, Self>, busy: bool) -> PyResult<()> {
+        lock(&slf.get().state).busy = busy;
+        Connection::repin(slf)
+    }
+
+    /// Called by the loop.
+    fn _pump(slf: &Bound<'_, Self>) -> PyResult<()> {
+        lock(&slf.get().state).pump_scheduled = false;
+        Connection::pump(slf)
+    }
+
+    /// Starts closing; False if a close frame has been sent or received already.
+    fn _close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<bool> {
+        if lock(&self.state).end.is_some() {
+            return Ok(false);
+        }
+        close_foreign(py, self.handle, code, reason)
+    }
+
+    /// Lets go of the handle: a connect that was cancelled.
+    fn _free(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Connection::mailbox_ended(slf, 1006)?;
+        slf.get().mailbox.get().pin(slf, slf.get().handle, false)?;
+        // SAFETY: never fails, whatever the handle.
+        unsafe { abi::cmws_connection_free(slf.get().handle) };
+        Ok(())
+    }
+
+    /// Close code and reason; None while there is neither a close frame nor an end.
+    #[getter]
+    fn _end(&self, py: Python<'_>) -> PyResult<Option<(u16, String)>> {
+        if let Some(end) = &lock(&self.state).end {
+            return Ok(Some(end.clone()));
+        }
+        let info = self.info(py)?;
+        // SAFETY: the text lives until the connection is freed, with this object.
+        let reason = unsafe { text(info.close_reason, info.close_reason_length) };
+        Ok((info.close_code != 0).then_some((info.close_code, reason)))
+    }
+
+    fn _request(&self, py: Python<'_>) -> PyResult<Request> {
+        let info = self.info(py)?;
+        let mut headers = Vec::with_capacity(info.header_count);
+        for index in 0..info.header_count {
+            let mut header = abi::cmws_header_t {
+                name: std::ptr::null(),
+                name_length: 0,
+                value: std::ptr::null(),
+                value_length: 0,
+            };
+            // SAFETY: the size is that of the struct that is passed; the texts live until the
+            // connection is freed.
+            headers.push(unsafe {
+                check(
+                    py,
+                    abi::cmws_connection_header(
+                        self.handle,
+                        index,
+                        size_of::<abi::cmws_header_t>(),
+                        &mut header,
+                    ),
+                )?;
+                (text(header.name, header.name_length), text(header.value, header.value_length))
+            });
+        }
+        // SAFETY: the texts live until the connection is freed, with this object.
+        Ok(unsafe {
+            (
+                text(info.path, info.path_length),
+                text(info.query, info.query_length),
+                text(info.subprotocol, info.subprotocol_length),
+                address_of(&info.peer),
+                headers,
+            )
+        })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.mailbox)?;
+        if let Ok(state) = self.state.try_lock() {
+            visit.call(&state.callback)?;
+            for waiter in &state.waiters {
+                visit.call(waiter)?;
+            }
+            for send in &state.sends {
+                visit.call(send)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let old = {
+            let mut state = lock(&self.state);
+            (state.callback.take(), std::mem::take(&mut state.waiters), std::mem::take(&mut state.sends))
+        };
+        drop(old);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.mailbox.get().forget(self.handle);
+        // SAFETY: never fails, whatever the handle, and never blocks.
+        unsafe { abi::cmws_connection_free(self.handle) };
+    }
+}

@@ -1,0 +1,252 @@
+//! Who gets which message (S14 to S16, S22).
+
+use pyo3::prelude::*;
+
+use crate::callback::{Driver, Kind};
+use crate::connection::Connection;
+use crate::lock;
+use crate::message::{Taken, take};
+use crate::waiter::{Outcome, Purpose, Waiter};
+
+/// Messages that one call of `pump` delivers before others have their turn.
+const TURN: usize = 64;
+
+/// What `receive_message` finds when it begins.
+pub enum Ready {
+    Message(Py<PyAny>),
+    Ended,
+    Wait { first: bool },
+}
+
+enum Taker {
+    Waiter,
+    Callback { paused: bool },
+    Nobody,
+}
+
+impl Connection {
+    /// The next message, from those taken or from the core.
+    fn next(&self, py: Python<'_>) -> PyResult<Ready> {
+        {
+            let mut state = lock(&self.state);
+            if let Some(message) = state.inbox.pop_front() {
+                return Ok(Ready::Message(message));
+            }
+            if state.drained {
+                return Ok(Ready::Ended);
+            }
+        }
+        let mut taken = Vec::new();
+        let outcome = take(py, self.handle, &mut taken);
+        let mut state = lock(&self.state);
+        state.inbox.extend(taken);
+        match outcome? {
+            Taken::Ended => {
+                state.drained = true;
+                Ok(Ready::Ended)
+            }
+            _ => Ok(state.inbox.pop_front().map_or(Ready::Wait { first: false }, Ready::Message)),
+        }
+    }
+
+    /// What a `receive_message` that begins now gets.
+    pub fn receive_now(slf: &Bound<'_, Self>) -> PyResult<Ready> {
+        let (py, connection) = (slf.py(), slf.get());
+        connection.here(py)?;
+        let first = {
+            let state = lock(&connection.state);
+            if !state.waiters.is_empty() && !state.serving {
+                return Ok(Ready::Wait { first: false });
+            }
+            state.serving
+        };
+        if connection.mailbox.get().must_give_way() {
+            Connection::schedule(slf)?;
+            return Ok(Ready::Wait { first: true });
+        }
+        match connection.next(py)? {
+            Ready::Wait { .. } => Ok(Ready::Wait { first }),
+            Ready::Ended => {
+                // The callback and others who wait are told in their turn.
+                Connection::schedule(slf)?;
+                Ok(Ready::Ended)
+            }
+            message => Ok(message),
+        }
+    }
+
+    /// Queues a waiter; `first`: before the others.
+    pub fn wait(slf: &Bound<'_, Self>, waiter: Py<Waiter>, first: bool) -> PyResult<()> {
+        {
+            let mut state = lock(&slf.get().state);
+            if first { state.waiters.push_front(waiter) } else { state.waiters.push_back(waiter) }
+        }
+        Connection::repin(slf)
+    }
+
+    /// A task listens to its waiter now: go on with what was left lying.
+    pub fn armed(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let stalled = std::mem::take(&mut lock(&slf.get().state).stalled);
+        if stalled { Connection::schedule(slf) } else { Ok(()) }
+    }
+
+    /// A waiter gives up.
+    pub fn withdraw(slf: &Bound<'_, Self>, purpose: Purpose, waiter: &Bound<'_, Waiter>) -> PyResult<()> {
+        let connection = slf.get();
+        match purpose {
+            Purpose::Receive => {
+                let (removed, stalled) = {
+                    let mut state = lock(&connection.state);
+                    let at = state.waiters.iter().position(|other| other.is(waiter));
+                    (at.and_then(|at| state.waiters.remove(at)), std::mem::take(&mut state.stalled))
+                };
+                drop(removed);
+                // Messages that it held up, being the first, go to the next.
+                if stalled {
+                    Connection::schedule(slf)?;
+                }
+                Connection::repin(slf)?;
+            }
+            Purpose::Send => {
+                let removed = {
+                    let mut state = lock(&connection.state);
+                    let at = state.sends.iter().position(|send| send.get().owns(waiter));
+                    at.and_then(|at| state.sends.remove(at))
+                };
+                drop(removed);
+                Connection::schedule(slf)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A message whose taker was cancelled is the next one again.
+    pub fn put_back(slf: &Bound<'_, Self>, message: Py<PyAny>) -> PyResult<()> {
+        if !message.is_none(slf.py()) {
+            lock(&slf.get().state).inbox.push_front(message);
+            Connection::schedule(slf)?;
+        }
+        Ok(())
+    }
+
+    /// Has `pump` called by the loop.
+    pub fn schedule(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        {
+            let mut state = lock(&slf.get().state);
+            if state.pump_scheduled {
+                return Ok(());
+            }
+            state.pump_scheduled = true;
+        }
+        let pump = slf.getattr(pyo3::intern!(py, "_pump"))?;
+        slf.get().mailbox.get().call_soon(py, pump)
+    }
+
+    fn taker(&self) -> Taker {
+        let mut state = lock(&self.state);
+        if let Some(waiter) = state.waiters.front() {
+            if waiter.get().armed() {
+                return Taker::Waiter;
+            }
+            // A task that does not listen yet keeps its place; the messages wait for it.
+            state.stalled = true;
+            return Taker::Nobody;
+        }
+        if state.callback.is_none() {
+            return Taker::Nobody;
+        }
+        Taker::Callback { paused: !state.sends.is_empty() || state.unfinished >= self.max_callbacks }
+    }
+
+    /// Delivers what there is to those who take it. Only from where no task is current.
+    pub fn pump(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let connection = slf.get();
+        {
+            let mut state = lock(&connection.state);
+            if state.pumping {
+                return Ok(());
+            }
+            state.pumping = true;
+        }
+        connection.mailbox.get().gave_way();
+        let delivered = Connection::deliver(slf);
+        lock(&connection.state).pumping = false;
+        let again = match delivered {
+            Ok(more) => more,
+            // Ctrl-C passes through; what is left is delivered if the loop goes on.
+            Err(_) => true,
+        };
+        if again {
+            Connection::schedule(slf)?;
+        }
+        Connection::repin(slf)?;
+        delivered.map(|_| ())
+    }
+
+    /// Returns whether it stopped only to let others have their turn.
+    fn deliver(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let (py, connection) = (slf.py(), slf.get());
+        Connection::send_waiting(slf)?;
+        for _ in 0..TURN {
+            match connection.taker() {
+                Taker::Nobody | Taker::Callback { paused: true } => return Ok(false),
+                Taker::Waiter => {
+                    if connection.mailbox.get().must_give_way() {
+                        return Ok(true);
+                    }
+                    let message = match connection.next(py)? {
+                        Ready::Wait { .. } => return Ok(false),
+                        Ready::Ended => py.None(),
+                        Ready::Message(message) => message,
+                    };
+                    let waiter = {
+                        let mut state = lock(&connection.state);
+                        state.serving = true;
+                        state.waiters.pop_front()
+                    };
+                    let resumed = match waiter {
+                        Some(waiter) => Waiter::resolve(waiter.bind(py), Outcome::Value(message)),
+                        None => Ok(()),
+                    };
+                    lock(&connection.state).serving = false;
+                    resumed?;
+                }
+                Taker::Callback { paused: false } => {
+                    let (message, last) = match connection.next(py)? {
+                        Ready::Wait { .. } => return Ok(false),
+                        Ready::Ended => (py.None(), true),
+                        Ready::Message(message) => (message, false),
+                    };
+                    let (callback, is_async, wanted) = {
+                        let mut state = lock(&connection.state);
+                        let wanted = !last || std::mem::take(&mut state.last_call);
+                        // After its last call the connection lets go of it.
+                        let callback = if last {
+                            state.callback.take()
+                        } else {
+                            state.callback.as_ref().map(|callback| callback.clone_ref(py))
+                        };
+                        (callback, state.callback_is_async, wanted)
+                    };
+                    if let (Some(callback), true) = (callback, wanted) {
+                        let kind = if last { Kind::LastMessage } else { Kind::Message };
+                        let mailbox = connection.mailbox(py);
+                        Driver::start(
+                            mailbox,
+                            callback.bind(py),
+                            is_async,
+                            message.into_bound(py),
+                            Some(slf),
+                            kind,
+                        )?;
+                    }
+                    if last {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,154 @@
+//! Draining: events are taken in batches and dispatched, when the descriptor is readable.
+
+use std::time::{Duration, Instant};
+
+use coromega_ws_abi as abi;
+use pyo3::prelude::*;
+
+use crate::connection::Connection;
+use crate::lock;
+use crate::mailbox::Mailbox;
+
+/// Events that one call takes from the library.
+const BATCH: usize = 128;
+/// After this the loop gets its turn, so that Ctrl-C and timers are seen in full traffic.
+const SLICE: Duration = Duration::from_millis(5);
+
+/// An event, with a text of its own.
+pub struct Event {
+    pub kind: u32,
+    pub status: i32,
+    pub handle: u64,
+    pub close_code: u16,
+    pub http_status: u16,
+    pub text: String,
+}
+
+impl Mailbox {
+    /// Moves a batch of events over; returns how many, or None when the mailbox has ended.
+    fn poll(&self) -> Option<usize> {
+        let mut events = [const { std::mem::MaybeUninit::<abi::cmws_event_t>::uninit() }; BATCH];
+        let mut count = 0;
+        let size = size_of::<abi::cmws_event_t>();
+        // SAFETY: the array has room for as many as the call says.
+        let status = unsafe {
+            abi::cmws_mailbox_poll(self.handle, 0, events.as_mut_ptr().cast(), size, BATCH, &mut count)
+        };
+        if status != abi::CMWS_STATUS_OK {
+            return (status == abi::CMWS_STATUS_BUSY).then_some(0);
+        }
+        let mut state = lock(&self.state);
+        for event in events.iter().take(count) {
+            // SAFETY: the call filled the first `count`; the text lives until the next poll.
+            let (event, text) = unsafe {
+                let event = event.assume_init_ref();
+                let text = match event.kind {
+                    abi::CMWS_EVENT_CLOSED | abi::CMWS_EVENT_DEAD if event.text_length > 0 => {
+                        String::from_utf8_lossy(std::slice::from_raw_parts(
+                            event.text.cast(),
+                            event.text_length,
+                        ))
+                        .into_owned()
+                    }
+                    _ => String::new(),
+                };
+                (event, text)
+            };
+            state.events.push_back(Event {
+                kind: event.kind,
+                status: event.status,
+                handle: event.handle,
+                close_code: event.close_code,
+                http_status: event.http_status,
+                text,
+            });
+        }
+        Some(count)
+    }
+
+    fn dispatch(&self, py: Python<'_>, event: Event) -> PyResult<()> {
+        match event.kind {
+            abi::CMWS_EVENT_READABLE | abi::CMWS_EVENT_WRITABLE => match self.find(py, event.handle) {
+                Some(connection) => Connection::pump(&connection),
+                None => Ok(()),
+            },
+            abi::CMWS_EVENT_OPEN => match self.find(py, event.handle) {
+                Some(connection) => connection.call_method0("_opened").map(|_| ()),
+                None => Ok(()),
+            },
+            abi::CMWS_EVENT_CLOSED => match self.find(py, event.handle) {
+                Some(connection) => {
+                    connection.call_method1(
+                        "_closed",
+                        (event.status, event.text, event.http_status, event.close_code),
+                    )?;
+                    Connection::pump(&connection)
+                }
+                None => Ok(()),
+            },
+            abi::CMWS_EVENT_ACCEPTED | abi::CMWS_EVENT_DEAD => {
+                let listener =
+                    lock(&self.state).listeners.get(&event.handle).map(|listener| listener.clone_ref(py));
+                match listener {
+                    Some(listener) if event.kind == abi::CMWS_EVENT_DEAD => {
+                        listener.call_method1(py, "_died", (event.text,)).map(|_| ())
+                    }
+                    Some(listener) => listener.call_method0(py, "_accepted").map(|_| ()),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Dispatches what has been polled; returns whether all of it.
+    fn dispatch_all(&self, py: Python<'_>, until: Instant) -> PyResult<bool> {
+        loop {
+            let Some(event) = lock(&self.state).events.pop_front() else {
+                return Ok(true);
+            };
+            self.dispatch(py, event)?;
+            if Instant::now() >= until {
+                return Ok(lock(&self.state).events.is_empty());
+            }
+        }
+    }
+
+    fn round(&self, slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let until = Instant::now() + SLICE;
+        if !self.dispatch_all(py, until)? {
+            return Ok(true);
+        }
+        match self.poll() {
+            Some(count) => Ok(!self.dispatch_all(py, until)? || count == BATCH),
+            None => {
+                self.stop_reading(py);
+                Ok(false)
+            }
+        }
+    }
+
+    pub fn stop_reading(&self, py: Python<'_>) {
+        // A closed loop has let go of the descriptor by itself.
+        if let Ok(running) = self.loop_of(py) {
+            let _ = running.call_method1("remove_reader", (self.fd,));
+        }
+    }
+
+    pub fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mailbox = slf.get();
+        mailbox.gave_way();
+        let result = mailbox.round(slf);
+        // SAFETY: takes a handle and checks it.
+        unsafe { abi::cmws_mailbox_flush(mailbox.handle) };
+        let again = match result {
+            Ok(more) => more,
+            Err(_) => !lock(&mailbox.state).events.is_empty(),
+        };
+        if again {
+            mailbox.call_soon(slf.py(), slf.getattr(pyo3::intern!(slf.py(), "_drain"))?)?;
+        }
+        result.map(|_| ())
+    }
+}

@@ -1,0 +1,102 @@
+//! Messages between the library and Python objects.
+
+use coromega_ws_abi as abi;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// How many messages one call takes.
+pub const BATCH: usize = 16;
+
+/// What the core's inbox had.
+pub enum Taken {
+    Some,
+    Empty,
+    Ended,
+}
+
+/// Takes up to [`BATCH`] messages and appends them to `into`, as str and bytes.
+///
+/// Called without a lock, since a MemoryError may be made on the way.
+pub fn take(py: Python<'_>, connection: u64, into: &mut Vec<Py<PyAny>>) -> PyResult<Taken> {
+    const NONE: abi::cmws_message_t = abi::cmws_message_t {
+        data: std::ptr::null(),
+        length: 0,
+        kind: 0,
+        reserved: 0,
+        owner: std::ptr::null_mut(),
+    };
+    let mut messages = [NONE; BATCH];
+    let size = size_of::<abi::cmws_message_t>();
+    let mut count = 0;
+    // SAFETY: the array has room for as many as the call says.
+    let status =
+        unsafe { abi::cmws_connection_receive(connection, messages.as_mut_ptr(), size, BATCH, &mut count) };
+    if status != abi::CMWS_STATUS_OK {
+        // Any other status than CLOSED means that the handle ended with its mailbox.
+        return Ok(Taken::Ended);
+    }
+    let mut result = Ok(if count == 0 { Taken::Empty } else { Taken::Some });
+    for message in messages.iter().take(count) {
+        match object(py, message) {
+            Ok(object) => into.push(object),
+            Err(error) => result = Err(error),
+        }
+    }
+    if count > 0 {
+        // SAFETY: they are ours since the call above, and are released once.
+        unsafe { abi::cmws_message_release(messages.as_mut_ptr(), size, count) };
+    }
+    result
+}
+
+fn object(py: Python<'_>, message: &abi::cmws_message_t) -> PyResult<Py<PyAny>> {
+    let length = message.length as ffi::Py_ssize_t;
+    // SAFETY: the library says that `data` has `length` bytes; both calls copy them.
+    unsafe {
+        let made = if message.kind == abi::CMWS_MESSAGE_BINARY {
+            ffi::PyBytes_FromStringAndSize(message.data.cast(), length)
+        } else {
+            ffi::PyUnicode_FromStringAndSize(message.data.cast(), length)
+        };
+        Ok(Bound::from_owned_ptr_or_err(py, made)?.unbind())
+    }
+}
+
+/// A message to be sent, as bytes that stay where they are while it lives.
+pub enum Outgoing {
+    Text(Py<PyAny>),
+    Binary(Py<PyBytes>),
+}
+
+impl Outgoing {
+    /// Sends it; the status is the library's.
+    pub fn send(&self, py: Python<'_>, connection: u64, flags: u32) -> PyResult<i32> {
+        match self {
+            Outgoing::Text(text) => send_text(text.bind(py), connection, flags),
+            Outgoing::Binary(bytes) => {
+                Ok(send_bytes(bytes.bind(py).as_bytes(), abi::CMWS_MESSAGE_BINARY, connection, flags))
+            }
+        }
+    }
+}
+
+/// Sends a str; one with lone surrogates is a UnicodeEncodeError, and nothing is sent.
+pub fn send_text(text: &Bound<'_, PyAny>, connection: u64, flags: u32) -> PyResult<i32> {
+    let mut length = 0;
+    // SAFETY: `text` is a str, whose UTF-8 form lives as long as it does.
+    let data = unsafe { ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &mut length) };
+    if data.is_null() {
+        return Err(PyErr::fetch(text.py()));
+    }
+    // SAFETY: `data` has `length` bytes and lives through the call.
+    Ok(unsafe {
+        abi::cmws_connection_send(connection, abi::CMWS_MESSAGE_TEXT, data.cast(), length as usize, flags)
+    })
+}
+
+/// Sends bytes.
+pub fn send_bytes(bytes: &[u8], kind: u32, connection: u64, flags: u32) -> i32 {
+    // SAFETY: the slice is passed with its length and lives through the call.
+    unsafe { abi::cmws_connection_send(connection, kind, bytes.as_ptr(), bytes.len(), flags) }
+}

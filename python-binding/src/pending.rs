@@ -1,0 +1,217 @@
+//! A send that waits for room, as an awaitable.
+
+use std::sync::Mutex;
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::asyncio::{cancelled, running_loop};
+use crate::awaitable::{Step, finish, step, thrown, used_up};
+use crate::connection::Connection;
+use crate::lock;
+use crate::message::Outgoing;
+use crate::waiter::{Outcome, Purpose, Waiter};
+
+enum Stage {
+    /// Queued and not awaited yet.
+    New,
+    /// Awaited on the connection's own loop.
+    Here(Py<Waiter>),
+    /// Awaited on another loop: a future of that loop, and its steps.
+    There {
+        future: Py<PyAny>,
+        steps: Py<PyAny>,
+    },
+    /// Accepted, or refused for good.
+    Settled(Result<(), PyErr>),
+    Done,
+}
+
+/// A send that waits for room. It is sent in its turn, awaited or not, unless it is cancelled.
+#[pyclass(frozen, weakref, module = "coromega_ws._native")]
+pub struct PendingSend {
+    connection: Py<Connection>,
+    message: Outgoing,
+    /// The loop of the call that made it.
+    caller: Py<PyAny>,
+    stage: Mutex<Stage>,
+}
+
+impl PendingSend {
+    pub fn new(connection: Py<Connection>, message: Outgoing, caller: Py<PyAny>) -> Self {
+        PendingSend { connection, message, caller, stage: Mutex::new(Stage::New) }
+    }
+
+    /// Whether it still wants to be sent.
+    pub fn wanted(&self, py: Python<'_>) -> PyResult<bool> {
+        let future = match &*lock(&self.stage) {
+            Stage::New | Stage::Here(_) => return Ok(true),
+            Stage::There { future, .. } => future.clone_ref(py),
+            Stage::Settled(_) | Stage::Done => return Ok(false),
+        };
+        Ok(!future.call_method0(py, pyo3::intern!(py, "done"))?.extract::<bool>(py)?)
+    }
+
+    /// Whether its task can be resumed at once; one that has yielded and not listened yet can't.
+    pub fn armed(&self) -> bool {
+        match &*lock(&self.stage) {
+            Stage::Here(waiter) => waiter.get().armed(),
+            _ => true,
+        }
+    }
+
+    pub fn owns(&self, waiter: &Bound<'_, Waiter>) -> bool {
+        matches!(&*lock(&self.stage), Stage::Here(mine) if mine.is(waiter))
+    }
+
+    pub fn message(&self) -> &Outgoing {
+        &self.message
+    }
+
+    /// Tells who awaits it. `at_once`: no task is current, so that its task may run right here.
+    pub fn settle(&self, py: Python<'_>, result: Result<(), PyErr>, at_once: bool) -> PyResult<()> {
+        let copy = match &result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.clone_ref(py)),
+        };
+        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Settled(copy));
+        match stage {
+            Stage::Here(waiter) => {
+                let outcome = match result {
+                    Ok(()) => Outcome::Value(py.None()),
+                    Err(error) => Outcome::Failed(error),
+                };
+                let waiter = waiter.bind(py);
+                if at_once {
+                    Waiter::resolve(waiter, outcome)
+                } else {
+                    Waiter::resolve_later(waiter, outcome)
+                }
+            }
+            Stage::There { future, .. } => {
+                let wake = py.import("coromega_ws.waiting")?.getattr("wake")?;
+                // The loop may have been closed meanwhile; then nobody waits.
+                let _ =
+                    self.caller.call_method1(py, pyo3::intern!(py, "call_soon_threadsafe"), (wake, future));
+                Ok(())
+            }
+            Stage::New | Stage::Settled(_) | Stage::Done => Ok(()),
+        }
+    }
+
+    fn begin(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let running = running_loop(py)?;
+        let connection = self.connection.bind(py);
+        if connection.get().mailbox(py).get().is_loop(py, &running) {
+            let waiter = Py::new(py, Waiter::new(self.connection.clone_ref(py), Purpose::Send))?;
+            *lock(&self.stage) = Stage::Here(waiter.clone_ref(py));
+            return Ok(waiter.into_any());
+        }
+        let future = running.call_method0("create_future")?;
+        let steps = future.call_method0("__await__")?;
+        *lock(&self.stage) = Stage::There { future: future.unbind(), steps: steps.clone().unbind() };
+        match step(&steps)? {
+            Step::Yielded(value) => Ok(value),
+            Step::Returned => Err(finish(py, py.None())),
+        }
+    }
+
+    /// Takes it out of the queue: it will not be sent.
+    fn abandon(&self, py: Python<'_>) -> PyResult<()> {
+        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Done);
+        if let Stage::Here(waiter) = &stage {
+            Waiter::resolve_later(waiter.bind(py), Outcome::Fetched)?;
+        }
+        if matches!(stage, Stage::New | Stage::Here(_) | Stage::There { .. }) {
+            Connection::forget_send(self.connection.bind(py), self)?;
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl PendingSend {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        enum Now {
+            Begin,
+            Block(Py<Waiter>),
+            Step(Py<PyAny>),
+            Result(Result<(), PyErr>),
+        }
+        let now = {
+            let mut stage = lock(&self.stage);
+            match &*stage {
+                Stage::New => Now::Begin,
+                Stage::Here(waiter) => Now::Block(waiter.clone_ref(py)),
+                Stage::There { steps, .. } => Now::Step(steps.clone_ref(py)),
+                Stage::Settled(_) => match std::mem::replace(&mut *stage, Stage::Done) {
+                    Stage::Settled(result) => Now::Result(result),
+                    _ => Now::Result(Ok(())),
+                },
+                Stage::Done => Now::Result(Err(used_up())),
+            }
+        };
+        match now {
+            Now::Begin => self.begin(py),
+            Now::Block(waiter) if waiter.get().waiting() => {
+                waiter.get().block();
+                Ok(waiter.into_any())
+            }
+            Now::Block(_) => Err(cancelled(py)),
+            Now::Step(steps) => match step(steps.bind(py))? {
+                Step::Yielded(value) => Ok(value),
+                Step::Returned => Err(finish(py, py.None())),
+            },
+            Now::Result(Ok(())) => Err(finish(py, py.None())),
+            Now::Result(Err(error)) => Err(error),
+        }
+    }
+
+    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.__next__(py)
+    }
+
+    #[pyo3(signature = (kind, value=None, _traceback=None))]
+    fn throw(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        _traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        self.abandon(py)?;
+        Err(thrown(kind, value))
+    }
+
+    /// An unawaited coroutine is closed when it is thrown away; a send goes out all the same.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if matches!(*lock(&self.stage), Stage::New) {
+            return Ok(());
+        }
+        self.abandon(py)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.connection)?;
+        visit.call(&self.caller)?;
+        if let Ok(stage) = self.stage.try_lock() {
+            match &*stage {
+                Stage::Here(waiter) => visit.call(waiter)?,
+                Stage::There { future, steps } => {
+                    visit.call(future)?;
+                    visit.call(steps)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

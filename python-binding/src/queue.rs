@@ -1,0 +1,70 @@
+//! The sends of a connection that wait for room, first come first served (S20).
+
+use coromega_ws_abi as abi;
+use pyo3::prelude::*;
+
+use crate::asyncio::running_loop;
+use crate::connection::Connection;
+use crate::lock;
+use crate::pending::PendingSend;
+use crate::send::refused;
+
+impl Connection {
+    pub fn sends_waiting(&self) -> bool {
+        !lock(&self.state).sends.is_empty()
+    }
+
+    pub fn queue_send(slf: &Bound<'_, Self>, pending: Py<PendingSend>) -> PyResult<()> {
+        let py = slf.py();
+        lock(&slf.get().state).sends.push_back(pending);
+        let mailbox = slf.get().mailbox(py);
+        if mailbox.get().is_loop(py, &running_loop(py)?) {
+            return Connection::repin(slf);
+        }
+        // From another loop: the mailbox's own keeps the connection, and looks whether there is
+        // room already.
+        let work = slf.getattr(pyo3::intern!(py, "_pump"))?;
+        mailbox.get().loop_of(py)?.call_method1(pyo3::intern!(py, "call_soon_threadsafe"), (work,))?;
+        Ok(())
+    }
+
+    pub fn forget_send(slf: &Bound<'_, Self>, pending: &PendingSend) -> PyResult<()> {
+        let removed = {
+            let mut state = lock(&slf.get().state);
+            let at = state.sends.iter().position(|send| std::ptr::eq(send.get(), pending));
+            at.and_then(|at| state.sends.remove(at))
+        };
+        if removed.is_some() {
+            Connection::schedule(slf)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, in order, as far as there is room.
+    pub fn send_waiting(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, connection) = (slf.py(), slf.get());
+        loop {
+            let pending = match lock(&connection.state).sends.front() {
+                Some(pending) => pending.clone_ref(py),
+                None => return Ok(()),
+            };
+            let send = pending.get();
+            let mut result = Ok(());
+            if send.wanted(py)? {
+                if !send.armed() {
+                    lock(&connection.state).stalled = true;
+                    return Ok(());
+                }
+                match send.message().send(py, connection.handle, abi::CMWS_SEND_NOTIFY) {
+                    Ok(abi::CMWS_STATUS_OK) => {}
+                    Ok(abi::CMWS_STATUS_WOULD_BLOCK) => return Ok(()),
+                    Ok(status) => result = Err(refused(py, status, "send")),
+                    Err(error) => result = Err(error),
+                }
+            }
+            let sent = lock(&connection.state).sends.pop_front();
+            drop(sent);
+            send.settle(py, result, true)?;
+        }
+    }
+}

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Builds the C tests against the staged library and runs them: tests/c/run.sh [part of a name]...
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+stage=${STAGE:-$root/build/stage}
+out=$root/build/tests/c
+here=$root/tests/c
+mkdir -p "$out"
+
+export PKG_CONFIG_PATH="$stage/lib/pkgconfig"
+cflags="-Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags coromega_ws)"
+libs="$(pkg-config --libs coromega_ws) -Wl,-rpath,$stage/lib"
+
+failed=0
+header() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086
+    if "$@" $cflags -o "$out/$name" $libs && "$out/$name"; then
+        echo "ok S32_$name"
+    else
+        echo "not ok S32_$name"
+        failed=1
+    fi
+}
+
+if [ $# -eq 0 ]; then
+    header header_is_c99 "${CC:-cc}" -std=c99 "$here/header_c.c"
+    header header_is_cpp11 "${CXX:-c++}" -std=c++11 "$here/header_cpp.cpp"
+fi
+
+for source in "$here"/test_*.c; do
+    program=$out/$(basename "$source" .c)
+    # shellcheck disable=SC2086
+    "${CC:-cc}" -std=c99 -O1 -g $cflags -pthread -o "$program" \
+        "$source" "$here/support.c" "$here/raw.c" $libs -lm
+    "$program" "$@" || failed=1
+done
+
+if [ $failed -ne 0 ]; then
+    echo "C tests: some failed" >&2
+    exit 1
+fi
+echo "C tests: all passed"
