@@ -305,7 +305,7 @@ typedef struct cmws_event_t {
   uint32_t reserved;
   /**
    * CLOSED: the close reason, or why a connection never opened. DEAD: the reason.
-   * UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox.
+   * UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox or its close.
    */
   const char *text;
   /**
@@ -634,7 +634,8 @@ cmws_status_t cmws_connection_header(cmws_handle_t connection,
  *
  * OK: the message was accepted whole, and leaves without any further call. WOULD_BLOCK: nothing
  * was accepted, because `write_limit` bytes wait, or the connection is not open yet; with the
- * flag `CMWS_SEND_NOTIFY` one WRITABLE event comes when no more than half of the limit waits.
+ * flag `CMWS_SEND_NOTIFY` one WRITABLE event comes when no more than half of the limit waits,
+ * unless the connection ends before (CLOSED).
  * CLOSED: a close frame has been sent or received, or the connection has ended. INVALID_TEXT:
  * the text is not UTF-8.
  *

@@ -3,6 +3,8 @@
 use std::{
     future::poll_fn,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -10,12 +12,13 @@ use std::{
     task::Poll,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_tungstenite::tungstenite::{
-    handshake::client::{Request, generate_key},
+    handshake::client::Request,
     http::{HeaderValue, header},
 };
 
@@ -24,7 +27,6 @@ use crate::{
     connection::Connection,
     driver::Driver,
     error::{Error, Kind, Result, io_text},
-    event::EventKind,
     handshake::{self, Upgraded},
     headers::{self, Header},
 };
@@ -39,6 +41,9 @@ impl Attempt {
     /// Checks everything that can be checked before any network activity.
     pub(crate) fn new(address: &[u8], extra: &[Header<'_>]) -> Result<Attempt> {
         let address = Address::parse(address)?;
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce)
+            .map_err(|e| Error::new(Kind::Resources, format!("no random numbers for a key: {e}")))?;
         let bad =
             |what: String| Error::new(Kind::InvalidAddress, format!("connect to {}: {what}", address.shown));
         let mut request = Request::builder()
@@ -47,7 +52,7 @@ impl Attempt {
             .header(header::CONNECTION, "Upgrade")
             .header(header::UPGRADE, "websocket")
             .header(header::SEC_WEBSOCKET_VERSION, "13")
-            .header(header::SEC_WEBSOCKET_KEY, generate_key())
+            .header(header::SEC_WEBSOCKET_KEY, STANDARD.encode(nonce))
             .body(())
             .map_err(|e| bad(e.to_string()))?;
         if let Some(basic) = &address.authorization {
@@ -75,7 +80,7 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     let result = tokio::select! {
         biased;
         () = given_up => Err(Error::new(Kind::Closed, "closed before it was open")),
-        result = timeout(limit, upgrade(&address, request, &step)) => result.unwrap_or_else(|_| {
+        result = timeout(limit, caught(upgrade(&address, request, &step))) => result.unwrap_or_else(|_| {
             let step = STEPS.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&STEPS[0]);
             Err(Error::new(Kind::Timeout, format!("timed out after {} s, {step}", limit.as_secs_f64())))
         }),
@@ -85,7 +90,6 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
         (Ok(upgraded), Ok(runtime)) => {
             let _ = connection.request.set(upgraded.request);
             Driver::start(connection.clone(), upgraded.socket, upgraded.leftover, runtime);
-            connection.tell(EventKind::Open);
             connection.announce();
         }
         (Err(error), _) | (_, Err(error)) => {
@@ -94,6 +98,17 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
             connection.give_up();
         }
     }
+}
+
+/// A panic on the way (where no thread can be started to look up a name, for one) is a failure.
+async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))).unwrap_or_else(|_| {
+            Poll::Ready(Err(Error::new(Kind::Internal, "internal error: a panic was caught")))
+        })
+    })
+    .await
 }
 
 async fn upgrade(address: &Address, request: Request, step: &AtomicU8) -> Result<Upgraded> {

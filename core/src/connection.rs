@@ -238,7 +238,9 @@ impl Connection {
     /// Code and reason of the first close frame, whoever sent it; 1006 if it ended without one,
     /// None before either.
     pub fn close_info(&self) -> Option<(u16, &str)> {
-        match (self.first_close.get(), self.end.get()) {
+        // Closed before it opened: no frame was sent.
+        let frame = self.first_close.get().filter(|_| self.request.get().is_some());
+        match (frame, self.end.get()) {
             (Some(close), _) => Some((close.code, &close.reason)),
             (None, Some(_)) => Some((NO_CLOSE_FRAME, "")),
             (None, None) => None,

@@ -6,6 +6,7 @@
 use std::{
     future::Future,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -270,6 +271,9 @@ impl Future for Driver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.drive(cx)
+        // The guest hears of an end, whatever happens.
+        catch_unwind(AssertUnwindSafe(|| self.drive(cx))).unwrap_or_else(|_| {
+            self.give_up(Error::new(Kind::Internal, "internal error: a panic was caught"))
+        })
     }
 }

@@ -39,6 +39,9 @@ pub(crate) fn add(to: &mut HeaderMap, headers: &[Header<'_>]) -> Result<()> {
         let Ok(value) = HeaderValue::from_bytes(header.value) else {
             return fail(header.name, "its value holds a line break, a NUL or another control character");
         };
+        if matches!(name.as_str(), "host" | "sec-websocket-protocol") && value.to_str().is_err() {
+            return fail(header.name, "its value can only be of visible ASCII characters");
+        }
         if name == "host" {
             to.insert(name, value);
         } else if to.try_append(name, value).is_err() {
@@ -72,6 +75,8 @@ mod tests {
             ("Sec-WebSocket-Version", b"8"),
             ("sec-websocket-extensions", b"a"),
             ("Sec-WebSocket-Accept", b"a"),
+            ("Sec-WebSocket-Protocol", b"caf\xc3\xa9"),
+            ("Host", b"\xff"),
         ] {
             let error = try_one(name, value).unwrap_err();
             assert_eq!(error.kind, Kind::InvalidHeader, "{name:?} {value:?}");

@@ -233,9 +233,12 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
         }
     };
     loop {
-        // A place is needed to accept, but held only while a client waits to be taken: slow
+        // A place must be free, but a client has one only while it waits to be taken: slow
         // handshakes do not keep others out.
-        let Ok(_place) = listener.places.acquire().await else { return };
+        match listener.places.acquire().await {
+            Ok(place) => drop(place),
+            Err(_) => return,
+        }
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             _ = listener.stopped.acquire() => return,
@@ -261,9 +264,9 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
 async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Runtime) {
     let _ = client.set_nodelay(true);
     let limit = listener.options.open_timeout();
-    let Ok(Ok(head)) = timeout(limit, handshake::read_head(client)).await else { return };
+    let Some(head) = handshake::read_request(client, limit).await else { return };
     // The answer waits for a place: a client that has been answered can be taken.
-    let Ok(place) = listener.places.clone().acquire_owned().await else { return };
+    let Ok(Ok(place)) = timeout(limit, listener.places.clone().acquire_owned()).await else { return };
     let Ok(Ok(mut upgraded)) = timeout(limit, handshake::accept(head)).await else { return };
     let Ok(connection) = Connection::new(listener.mailbox.clone(), Role::Server, listener.options) else {
         // The mailbox was closed just now: this client hears of it like the others.

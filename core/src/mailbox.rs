@@ -30,6 +30,8 @@ struct Queue {
     events: VecDeque<Event>,
     /// The guest waits for a signal, or will before it polls again.
     asleep: bool,
+    /// A thread waits in poll.
+    waiting: bool,
     /// A signal is on its way to it.
     signaled: bool,
     closed: bool,
@@ -99,8 +101,8 @@ impl Mailbox {
             return;
         }
         if queue.asleep {
+            // Under the lock: a signal that came later than the poll that took it back would stay.
             queue.signaled = true;
-            drop(queue);
             self.wake.signal();
         } else if self.wake.is_watched() {
             // The guest polls again, or says that it is done, before it sleeps. If it forgets,
@@ -133,6 +135,7 @@ impl Mailbox {
         loop {
             let mut queue = lock(&self.queue);
             queue.asleep = false;
+            queue.waiting = false;
             if queue.signaled {
                 queue.signaled = false;
                 self.wake.clear();
@@ -168,6 +171,7 @@ impl Mailbox {
             let wait =
                 [end, queue.deadline].into_iter().flatten().min().map(|t| t.saturating_duration_since(now()));
             queue.asleep = true;
+            queue.waiting = true;
             drop(queue);
             match self.wake.wait(wait) {
                 Ok(Waited::Done) => {}
@@ -215,8 +219,13 @@ impl Mailbox {
     /// more.
     pub fn set_deadline(&self, after: Option<Duration>) {
         let deadline = after.and_then(|d| Instant::now().checked_add(d));
-        lock(&self.queue).deadline = deadline;
+        let mut queue = lock(&self.queue);
+        queue.deadline = deadline;
         self.wake.set_deadline(deadline);
+        if queue.waiting && !queue.signaled {
+            queue.signaled = true;
+            self.wake.signal(); // it waits again, until then
+        }
     }
 
     /// For the runtime: the guest has kept bytes back, or let events lie, for long enough.
@@ -329,9 +338,7 @@ impl Mailbox {
             mailbox.wake.signal();
             mailbox.cork.set_timer(); // the timer's task sees the end
         }
-        if let Ok(mut batch) = mailbox.batch.try_lock() {
-            batch.clear();
-        }
+        lock(&mailbox.batch).clear(); // a thread in poll has been woken
         let end = Instant::now() + limits::EXIT_TIMEOUT;
         let mut pause = Duration::from_micros(50);
         loop {

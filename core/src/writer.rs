@@ -21,7 +21,7 @@ use crate::{
     error::{Kind, Result},
     event::EventKind,
     limits,
-    protocol::{Close, Encoder, MessageKind},
+    protocol::{Close, Encoder, MessageKind, Role},
 };
 
 /// The encoder, the out-buffer and the socket of a connection.
@@ -104,7 +104,7 @@ impl Writer {
                 connection.close_written.store(true, Ordering::Release);
                 connection.waker.wake();
             }
-        } else if self.start >= limits::CORK_SIZE {
+        } else if self.start >= limits::CORK_SIZE.max(self.out.len() / 2) {
             self.out.drain(..self.start);
             self.start = 0;
         }
@@ -124,22 +124,34 @@ impl Writer {
         if self.broken {
             return;
         }
-        let mut control = connection.control();
-        if !self.closed {
-            // A pong waits while much else does; a newer ping replaces it (RFC 6455, 5.5.3).
-            if (self.pending() as u64) < connection.options.write_limit
-                && let Some(payload) = control.pong.take()
-                && self.encoder.pong(&mut self.out, &payload).is_err()
-            {
-                self.discard();
-            }
-            if let Some(close) = control.close.take() {
-                self.close(&close);
-            }
-        }
-        drop(control);
         self.blocked = false;
+        self.answer(connection);
         self.flush(connection);
+        // A pong that waited has room now, unless the socket is full: then this is called again.
+        if self.answer(connection) {
+            self.flush(connection);
+        }
+    }
+
+    /// Appends the control frames that the runtime wants sent; returns whether there were any.
+    fn answer(&mut self, connection: &Connection) -> bool {
+        if self.closed || self.broken {
+            return false;
+        }
+        let mut control = connection.control();
+        let before = self.out.len();
+        // A pong waits while much else does; a newer ping replaces it (RFC 6455, 5.5.3).
+        if (self.pending() as u64) < connection.options.write_limit
+            && let Some(payload) = control.pong.take()
+            && self.encoder.pong(&mut self.out, &payload).is_err()
+        {
+            self.discard();
+            return false;
+        }
+        if let Some(close) = control.close.take() {
+            self.close(&close);
+        }
+        self.out.len() > before
     }
 
     fn close(&mut self, close: &Close) {
@@ -191,10 +203,13 @@ impl Connection {
         }
     }
 
-    /// For the runtime, once: gives the write half its socket.
+    /// For the runtime, once: gives the write half its socket, and tells a client's guest so.
     pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<TcpStream>) {
         self.with_writer(|w| {
             w.socket = Some(socket);
+            if self.role == Role::Client {
+                self.tell(EventKind::Open); // before WRITABLE, for a guest that could not wait
+            }
             // It may have been closed in the moment before it opened.
             if let Some(close) = self.first_close.get() {
                 w.close(close);

@@ -83,7 +83,8 @@ pub unsafe extern "C" fn cmws_connection_header(
 ///
 /// OK: the message was accepted whole, and leaves without any further call. WOULD_BLOCK: nothing
 /// was accepted, because `write_limit` bytes wait, or the connection is not open yet; with the
-/// flag `CMWS_SEND_NOTIFY` one WRITABLE event comes when no more than half of the limit waits.
+/// flag `CMWS_SEND_NOTIFY` one WRITABLE event comes when no more than half of the limit waits,
+/// unless the connection ends before (CLOSED).
 /// CLOSED: a close frame has been sent or received, or the connection has ended. INVALID_TEXT:
 /// the text is not UTF-8.
 ///

@@ -81,10 +81,14 @@ pub unsafe extern "C" fn cmws_options_set(
         // SAFETY: as this function's contract says.
         let (mut known, name) = unsafe { (read(options)?, bytes(name, name_length)?) };
         known.set(&String::from_utf8_lossy(name), value)?;
-        // SAFETY: `read` has seen the size; the caller has so many bytes there.
+        // SAFETY: `read` has seen the size; the caller has so many bytes there. What a newer
+        // caller's struct has beyond is left as it is.
         unsafe {
             let size = (*options).struct_size;
-            store_sized(options, size as usize, to_c(&known, size))
+            let known_size = (size as usize).min(size_of::<cmws_options_t>());
+            let known = to_c(&known, size);
+            options.cast::<u8>().copy_from_nonoverlapping((&raw const known).cast(), known_size);
         }
+        Ok(())
     })
 }

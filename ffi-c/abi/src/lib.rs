@@ -115,7 +115,7 @@ pub struct cmws_event_t {
     /// 0.
     pub reserved: u32,
     /// CLOSED: the close reason, or why a connection never opened. DEAD: the reason.
-    /// UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox.
+    /// UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox or its close.
     pub text: *const c_char,
     /// Bytes in `text`, without the NUL.
     pub text_length: usize,
