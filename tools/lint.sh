@@ -21,7 +21,7 @@ say "Lua: every file parses on 5.1"
 find lua-binding examples tests -name '*.lua' -exec luac5.1 -p {} +
 
 say "Python: ruff"
-.venv/bin/ruff check --quiet python-binding examples tests tools
+.venv/bin/ruff check --no-cache --quiet python-binding examples tests tools
 .venv/bin/python -m compileall -q python-binding/coromega_ws examples/python tests tools
 
 say "C: the examples, with every warning an error"

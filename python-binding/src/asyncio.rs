@@ -7,6 +7,8 @@ pub struct Asyncio {
     pub task: Py<PyAny>,
     pub enter_task: Py<PyAny>,
     pub leave_task: Py<PyAny>,
+    pub register_task: Py<PyAny>,
+    pub unregister_task: Py<PyAny>,
     pub running_loop: Py<PyAny>,
     pub copy_context: Py<PyAny>,
     pub cancelled: Py<PyAny>,
@@ -16,7 +18,7 @@ pub struct Asyncio {
 
 static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
 
-/// `_enter_task` and `_leave_task` are documented for third-party tasks and event loops.
+/// `_enter_task`, `_register_task` and their opposites are documented for third-party tasks and event loops.
 pub fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
     ASYNCIO.get_or_try_init(py, || {
         let asyncio = py.import("asyncio")?;
@@ -24,6 +26,8 @@ pub fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
             task: asyncio.getattr("Task")?.unbind(),
             enter_task: asyncio.getattr("_enter_task")?.unbind(),
             leave_task: asyncio.getattr("_leave_task")?.unbind(),
+            register_task: asyncio.getattr("_register_task")?.unbind(),
+            unregister_task: asyncio.getattr("_unregister_task")?.unbind(),
             running_loop: asyncio.getattr("_get_running_loop")?.unbind(),
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
             cancelled: asyncio.getattr("CancelledError")?.unbind(),

@@ -7,10 +7,8 @@
 use std::sync::Mutex;
 
 use pyo3::exceptions::PyStopIteration;
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::asyncio::{asyncio, cancelled};
 use crate::awaitable::{Ready, Step, finish, step, steps, thrown};
@@ -18,6 +16,7 @@ use crate::connection::Connection;
 use crate::error::passes;
 use crate::lock;
 use crate::mailbox::Mailbox;
+use crate::spare::Spare;
 
 /// What a callback was called for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,6 +48,8 @@ struct State {
     phase: Phase,
     kind: Kind,
     connection: Option<Py<Connection>>,
+    /// What the task waits for while it is a spare one.
+    park: Option<Py<PyAny>>,
 }
 
 /// The coroutine that such a task runs: it stands for that of the callback.
@@ -58,56 +59,36 @@ pub struct Driver {
     state: Mutex<State>,
 }
 
-/// A task that has not been needed yet.
-pub struct Spare {
-    pub driver: Py<Driver>,
-    pub task: Py<PyAny>,
-    pub begin: Py<PyAny>,
-    pub context: Py<PyAny>,
-    fresh: Py<PyAny>,
-    references: u32,
-}
-
-impl Spare {
-    fn new(mailbox: &Bound<'_, Mailbox>) -> PyResult<Self> {
-        let py = mailbox.py();
-        let state = State { phase: Phase::Idle, kind: Kind::Other, connection: None };
-        let driver = Bound::new(py, Driver { mailbox: mailbox.clone().unbind(), state: Mutex::new(state) })?;
-        let base = mailbox.get().context_of(py)?;
-        let context = base.call_method0(pyo3::intern!(py, "copy"))?;
-        let fresh = base.call_method0(pyo3::intern!(py, "copy"))?;
-        let keywords = PyDict::new(py);
-        keywords.set_item(pyo3::intern!(py, "loop"), mailbox.get().loop_of(py)?)?;
-        keywords.set_item(pyo3::intern!(py, "context"), &context)?;
-        let task = asyncio(py)?.task.bind(py).call((&driver,), Some(&keywords))?;
-        let begin = driver.getattr(pyo3::intern!(py, "_begin"))?;
-        let references = references(&task);
-        Ok(Spare {
-            driver: driver.unbind(),
-            task: task.unbind(),
-            begin: begin.unbind(),
-            context: context.unbind(),
-            fresh: fresh.unbind(),
-            references,
-        })
-    }
-
-    /// Whether the callback left nothing behind on the task: no reference, no context variable, no
-    /// cancellation.
-    fn untouched(&self, py: Python<'_>) -> PyResult<bool> {
-        let task = self.task.bind(py);
-        Ok(references(task) == self.references
-            && self.context.bind(py).eq(&self.fresh)?
-            && !task.getattr(pyo3::intern!(py, "_must_cancel"))?.is_truthy()?)
-    }
-}
-
-fn references(object: &Bound<'_, PyAny>) -> u32 {
-    // SAFETY: the GIL is held and the object is live. The upper half has flags since 3.14.
-    unsafe { ffi::Py_REFCNT(object.as_ptr()) as u32 }
-}
-
 impl Driver {
+    pub fn new(mailbox: Py<Mailbox>) -> Self {
+        let state = State { phase: Phase::Idle, kind: Kind::Other, connection: None, park: None };
+        Driver { mailbox, state: Mutex::new(state) }
+    }
+
+    pub fn take_park(&self) -> Option<Py<PyAny>> {
+        lock(&self.state).park.take()
+    }
+
+    /// Whether something woke or cancelled the spare task.
+    pub fn park_is_done(&self, py: Python<'_>) -> PyResult<bool> {
+        let park = match &lock(&self.state).park {
+            Some(park) => park.clone_ref(py),
+            None => return Ok(false),
+        };
+        park.call_method0(py, pyo3::intern!(py, "done"))?.is_truthy(py)
+    }
+
+    /// The task's own first step, and no callback has needed it: it waits for one.
+    fn park(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let park = self.mailbox.get().loop_of(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
+        if !self.mailbox.get().hide_spare(py, self.key())? {
+            return Ok(None);
+        }
+        park.setattr(pyo3::intern!(py, "_asyncio_future_blocking"), true)?;
+        lock(&self.state).park = Some(park.clone().unbind());
+        Ok(Some(park.unbind()))
+    }
+
     /// Calls `callback(argument)`; what waits goes on by itself. Only from where no task is
     /// current.
     pub fn start(
@@ -139,10 +120,11 @@ impl Driver {
         kind: Kind,
     ) -> PyResult<()> {
         let py = mailbox.py();
-        let spare = match mailbox.get().take_spare() {
+        let mut spare = match mailbox.get().take_spare() {
             Some(spare) => spare,
             None => Spare::new(mailbox)?,
         };
+        spare.mark(py);
         let driver = spare.driver.get();
         {
             let mut state = lock(&driver.state);
@@ -159,7 +141,8 @@ impl Driver {
             if let (Some(connection), Kind::Message | Kind::LastMessage) = (connection, kind) {
                 connection.get().callback_started();
             }
-            mailbox.get().keep_running(driver.key(), spare.task);
+            let key = driver.key();
+            mailbox.get().keep_running(key, spare.release(py)?);
         } else if spare.untouched(py)? {
             let old = {
                 let mut state = lock(&driver.state);
@@ -168,6 +151,8 @@ impl Driver {
             };
             drop(old);
             mailbox.get().put_spare(spare);
+        } else {
+            spare.release(py)?;
         }
         Ok(())
     }
@@ -286,14 +271,14 @@ impl Driver {
                     _ => steps.clone_ref(py),
                 },
                 Phase::Over { cancelled: true } => return Err(cancelled(py)),
-                _ => {
+                Phase::Idle => {
                     drop(state);
-                    // Not needed in this batch: the task ends.
-                    self.mailbox.get().forget_spare(self.key());
-                    return Ok(None);
+                    return self.park(py);
                 }
+                _ => return Ok(None),
             }
         };
+        let _inside = self.mailbox.get().enter();
         let stepped = step(steps.bind(py));
         self.stepped(py, steps, stepped)
     }
@@ -379,6 +364,7 @@ impl Driver {
         visit.call(&self.mailbox)?;
         if let Ok(state) = self.state.try_lock() {
             visit.call(&state.connection)?;
+            visit.call(&state.park)?;
             match &state.phase {
                 Phase::Call { callback, argument } => {
                     visit.call(callback)?;

@@ -26,8 +26,8 @@ pub struct State {
     pub waiters: VecDeque<Py<Waiter>>,
     pub callback: Option<Py<PyAny>>,
     pub callback_is_async: bool,
-    /// The last call, with None, is still to be made.
-    pub last_call: bool,
+    /// The last call of a callback, with None, has been made: there is one (S22).
+    pub told: bool,
     pub unfinished: u32,
     pub sends: VecDeque<Py<PendingSend>>,
     /// The core has no more messages and never will.
@@ -170,7 +170,7 @@ impl Connection {
             waiters: VecDeque::new(),
             callback: None,
             callback_is_async: false,
-            last_call: false,
+            told: false,
             unfinished: 0,
             sends: VecDeque::new(),
             drained: false,
@@ -231,7 +231,6 @@ impl Connection {
         let old = {
             let mut state = lock(&connection.state);
             state.callback_is_async = is_async;
-            state.last_call = callback.is_some();
             std::mem::replace(&mut state.callback, callback)
         };
         drop(old);

@@ -169,6 +169,7 @@ impl Connection {
             }
             state.pumping = true;
         }
+        let _inside = connection.mailbox.get().enter();
         connection.mailbox.get().gave_way();
         let delivered = Connection::deliver(slf);
         lock(&connection.state).pumping = false;
@@ -189,6 +190,9 @@ impl Connection {
         let (py, connection) = (slf.py(), slf.get());
         Connection::send_waiting(slf)?;
         for _ in 0..TURN {
+            if connection.mailbox.get().is_closed() {
+                return Ok(false);
+            }
             match connection.taker() {
                 Taker::Nobody | Taker::Callback { paused: true } => return Ok(false),
                 Taker::Waiter => {
@@ -220,7 +224,7 @@ impl Connection {
                     };
                     let (callback, is_async, wanted) = {
                         let mut state = lock(&connection.state);
-                        let wanted = !last || std::mem::take(&mut state.last_call);
+                        let wanted = !last || !std::mem::replace(&mut state.told, true);
                         // After its last call the connection lets go of it.
                         let callback = if last {
                             state.callback.take()

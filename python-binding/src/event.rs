@@ -138,6 +138,7 @@ impl Mailbox {
 
     pub fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
         let mailbox = slf.get();
+        let _inside = mailbox.enter();
         mailbox.gave_way();
         let result = mailbox.round(slf);
         // SAFETY: takes a handle and checks it.

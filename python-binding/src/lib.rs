@@ -20,6 +20,7 @@ mod queue;
 mod receive;
 mod registry;
 mod send;
+mod spare;
 mod waiter;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

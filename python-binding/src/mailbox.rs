@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use coromega_ws_abi as abi;
 use pyo3::exceptions::PyRuntimeError;
@@ -12,13 +13,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::asyncio::{asyncio, running_loop};
-use crate::callback::{Driver, Kind, Spare};
+use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
 use crate::error::check;
 use crate::event::Event;
 use crate::lock;
 use crate::options::Options;
 use crate::registry::{Entry, HandleHasher};
+use crate::spare::Spare;
 
 /// Messages that tasks may take in a row without giving way (S2).
 const IN_A_ROW: u32 = 64;
@@ -47,10 +49,30 @@ pub struct Mailbox {
     pub handle: u64,
     pub fd: i32,
     pub in_a_row: AtomicU32,
+    /// How many calls of ours that call Python code are under way.
+    pub inside: AtomicU32,
     pub state: Mutex<State>,
 }
 
+/// Counts a call that may run Python code, while it lives.
+pub struct Inside<'a>(&'a AtomicU32);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Mailbox {
+    pub fn enter(&self) -> Inside<'_> {
+        self.inside.fetch_add(1, Ordering::Relaxed);
+        Inside(&self.inside)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
     pub fn loop_of<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &lock(&self.state).running_loop {
             Some(running) => Ok(running.bind(py).clone()),
@@ -102,7 +124,13 @@ impl Mailbox {
             check(py, abi::cmws_mailbox_new(&mut handle))?;
             check(py, abi::cmws_mailbox_fd(handle, &mut fd))?;
         }
-        Ok(Mailbox { handle, fd, in_a_row: AtomicU32::new(0), state: Mutex::new(State::default()) })
+        Ok(Mailbox {
+            handle,
+            fd,
+            in_a_row: AtomicU32::new(0),
+            inside: AtomicU32::new(0),
+            state: Mutex::new(State::default()),
+        })
     }
 
     /// Makes it the mailbox of a loop, which runs now or is about to.
@@ -354,8 +382,15 @@ pub fn close_mailboxes(py: Python<'_>, mailboxes: Vec<Py<Mailbox>>) -> PyResult<
             });
         });
     }
-    for mailbox in mailboxes {
+    for mailbox in &mailboxes {
         mailbox.get().close(py)?;
+    }
+    // A daemon thread is ended where it next asks for the GIL, and must not be inside of us then.
+    let until = Instant::now() + Duration::from_secs(1);
+    while mailboxes.iter().any(|mailbox| mailbox.get().inside.load(Ordering::Relaxed) > 0)
+        && Instant::now() < until
+    {
+        py.detach(|| std::thread::sleep(Duration::from_millis(1)));
     }
     Ok(())
 }

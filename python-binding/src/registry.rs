@@ -5,10 +5,10 @@ use std::hash::Hasher;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
-use crate::callback::Spare;
 use crate::connection::Connection;
 use crate::lock;
 use crate::mailbox::Mailbox;
+use crate::spare::Spare;
 
 /// Handles are numbers that differ: they need no more than a spreading.
 #[derive(Default)]
@@ -42,6 +42,25 @@ impl Mailbox {
     pub fn put_spare(&self, spare: Spare) {
         let old = lock(&self.state).spare.replace(spare);
         drop(old);
+    }
+
+    /// Hides the spare task if it is this driver's.
+    pub fn hide_spare(&self, py: Python<'_>, driver: usize) -> PyResult<bool> {
+        let spare = {
+            let mut state = lock(&self.state);
+            match &state.spare {
+                Some(spare) if std::ptr::from_ref(spare.driver.get()) as usize == driver => {
+                    state.spare.take()
+                }
+                _ => None,
+            }
+        };
+        let Some(spare) = spare else {
+            return Ok(false);
+        };
+        spare.hide(py)?;
+        self.put_spare(spare);
+        Ok(true)
     }
 
     pub fn forget_spare(&self, driver: usize) {

@@ -233,6 +233,7 @@ T.plain("S25_outside_a_coroutine_close_starts_the_close", function()
   coromega:run()
   T.eq(client:close(3333), nil)
   coromega:start_new(function()
+    coromega:sleep(0) -- so that halt() below is inside run()
     local _, _, found = server:receive_message()
     code = found
     coromega:halt()

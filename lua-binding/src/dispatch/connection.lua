@@ -122,23 +122,27 @@ local function send(conn, r, kind, data)
   return (park(task))
 end
 
-function Connection:send_message(text)
-  local r = record(self, "send_message")
-  if type(text) ~= "string" then
-    error(("conn:send_message: the message must be a string, not %s"):format(type(text)), 2)
+-- send_message and send_binary differ in the kind only. What need not wait is done at once.
+local function sender(name, kind)
+  return function(self, data)
+    local r = type(self) == "table" and self._record
+    local senders = r and r.senders
+    if not senders then record(self, name) end
+    if type(data) ~= "string" then
+      error(("conn:%s: the message must be a string, not %s"):format(name, type(data)), 2)
+    end
+    if senders.last == 0 then
+      local refused = raw_send(r.handle, kind, data)
+      if refused == nil then return end
+      if refused then return refused end
+    end
+    local err = send(self, r, kind, data)
+    if err then return err end
   end
-  local err = send(self, r, TEXT, text)
-  if err then return err end
 end
 
-function Connection:send_binary(bytes)
-  local r = record(self, "send_binary")
-  if type(bytes) ~= "string" then
-    error(("conn:send_binary: the message must be a string, not %s"):format(type(bytes)), 2)
-  end
-  local err = send(self, r, BINARY, bytes)
-  if err then return err end
-end
+Connection.send_message = sender("send_message", TEXT)
+Connection.send_binary = sender("send_binary", BINARY)
 
 function Connection:send(value)
   local r = record(self, "send")
@@ -191,6 +195,7 @@ function Connection:receive_message(timeout)
   local takers = r.takers
   local first = r.first == task.slice
   if first or takers.last == 0 or not first_of(takers) then
+    if task.streak_slice ~= task.slice then task.streak_slice, task.streak = task.slice, 0 end
     if task.streak < IN_A_ROW or r.ended then
       local message, kind = take(r)
       if message ~= nil then
@@ -216,7 +221,7 @@ function Connection:receive_message(timeout)
   local message, kind, code, reason = park(task)
   task.on = nil
   if message ~= nil then
-    task.streak = 1
+    task.streak_slice, task.streak = task.slice, 1
     if kind then return message, kind end
     return message
   end

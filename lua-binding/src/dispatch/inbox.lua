@@ -174,18 +174,30 @@ end
 
 -- Hands over what is there, as long as somebody takes it.
 local function deliver(conn, r)
-  local takers = r.takers
+  local takers, senders, queue, binaries = r.takers, r.senders, r.queue, r.binaries
+  local max_callbacks = r.max_callbacks
   for _ = 1, BUDGET do
     local task = takers.last ~= 0 and first_of(takers)
     local callback = r.callback
     if not task then
-      if not callback or r.unfinished >= r.max_callbacks then return end
-      if r.senders.last ~= 0 and first_of(r.senders) then return end
+      if not callback or r.unfinished >= max_callbacks then return end
+      if senders.last ~= 0 and first_of(senders) then return end
     end
-    local message, kind = take(r)
-    if message == nil then
-      if r.ended then tell_end(r) end
-      return
+    -- This is take(), written out: it is the path of each message to a callback.
+    local head = r.head
+    if head > r.tail then
+      if r.ended or not refill(r) then
+        if r.ended then tell_end(r) end
+        return
+      end
+      head = 1
+    end
+    local message, kind = queue[head], nil
+    queue[head] = nil
+    r.head = head + 1
+    if binaries[head] then
+      binaries[head] = nil
+      kind = "binary"
     end
     if task then
       drop_first(takers)

@@ -17,7 +17,7 @@ local POOL = 256 -- idle coroutines kept
 local DEPTH = 50 -- nested starts; Lua allows 200 C calls, and each takes a few
 
 local pool, pooled = {}, 0
-local current, current_co -- the task that runs, and its coroutine or the one inside its pcall
+local current -- the task that runs; task.active is its coroutine, or the one inside its pcall
 local slice = 0 -- counts resumes: the same number means "has not given way since"
 local depth = 0
 local ready, ready_first, ready_last = {}, 1, 0
@@ -49,21 +49,20 @@ local function fresh()
     pooled = pooled - 1
     return task
   end
-  return { co = create(worker), life = 0, slice = 0, streak = 0 }
+  local co = create(worker)
+  return { co = co, active = co, life = 0, slice = 0, streak = 0 }
 end
 
--- What the task's function leaves behind when it ends.
+-- What the task's function leaves behind when it ends. task.special says that there is any of it
+-- but a wait.
 local function clear(task)
   if task.wait then cancel(task) end
+  if not task.special then return end
   task.life = task.life + 1
   local owner = task.owner
-  if owner then
-    task.owner = nil
-    ws.callback_finished(owner)
-  end
-  if task.special then
-    task.special, task.accepted, task.brief, task.reporting, task.early = nil, nil, nil, nil, nil
-  end
+  task.special, task.owner, task.early = nil, nil, nil
+  task.accepted, task.brief, task.reporting = nil, nil, nil
+  if owner then ws.callback_finished(owner) end
 end
 
 local report
@@ -85,20 +84,18 @@ end
 
 -- Runs a task up to its next wait. True if its function has ended.
 local function step(task, a, b, c, d)
-  local outer, outer_co = current, current_co
+  local outer = current
   slice = slice + 1
-  task.slice, task.streak = slice, 0
-  current, current_co = task, task.co
-  depth = depth + 1
+  task.slice = slice
+  current = task
   local ok, what = resume(task.co, a, b, c, d)
-  depth = depth - 1
-  current, current_co = outer, outer_co
+  current = outer
   if not ok then
     fail(task, what)
     return true
   end
   if what == DONE then
-    clear(task)
+    if task.special or task.wait then clear(task) end
     if pooled < POOL then
       pooled = pooled + 1
       pool[pooled] = task
@@ -115,7 +112,9 @@ function report(text)
   if not handler then return ws.write_error(text) end
   local task = fresh()
   task.special, task.reporting = true, text
+  depth = depth + 1
   step(task, handler, text)
+  depth = depth - 1
 end
 ws.report = report
 
@@ -167,7 +166,7 @@ function ws.ready() return ready_last - ready_first + 1 end
 function ws.launch(fn, r, a, b, c)
   local task = fresh()
   if not step(task, fn, a, b, c) then
-    task.owner = r
+    task.special, task.owner = true, r
     r.unfinished = r.unfinished + 1
   end
 end
@@ -182,12 +181,15 @@ end
 
 function ws.start(fn)
   local task = fresh()
-  if depth < DEPTH then step(task, fn) else schedule(task, fn) end
+  if depth >= DEPTH then return schedule(task, fn) end
+  depth = depth + 1
+  step(task, fn)
+  depth = depth - 1
 end
 
 -- The running task, or nil where a wait is not possible.
 local function try_waiting()
-  if current_co == nil or running() ~= current_co then return nil end
+  if current == nil or running() ~= current.active then return nil end
   if isyieldable and not isyieldable() then return nil end
   if current.wait then cancel(current) end
   return current
@@ -198,7 +200,7 @@ ws.try_waiting = try_waiting
 local function waiting(name, level)
   local task = try_waiting()
   if task then return task end
-  if current_co ~= nil and running() == current_co then
+  if ws.running_task() then
     error(name .. " has to wait, which is not possible inside a call that Lua can't yield from "
       .. "(a metamethod, an iterator, table.sort, string.gsub)", level or 3)
   end
@@ -222,11 +224,11 @@ function ws.outside()
 end
 
 -- coromega.pcall moves the running task into a coroutine of its own, and back.
-function ws.inside(co) current_co = co end
-function ws.running_task() return current_co ~= nil and running() == current_co end
+function ws.inside(co) current.active = co end
+function ws.running_task() return current ~= nil and running() == current.active end
 
 -- For run() and poll(): forgets what an interrupt has left behind.
-function ws.reset() current, current_co, depth = nil, nil, 0 end
+function ws.reset() current, depth = nil, 0 end
 
 function ws.get_resume()
   if not ws.running_task() then
@@ -234,6 +236,7 @@ function ws.get_resume()
       .. "coromega's has started", 3)
   end
   local task, life = current, current.life
+  task.special = true
   return function(...)
     local target = task
     if not target then return end
@@ -241,7 +244,7 @@ function ws.get_resume()
     if target.life ~= life then return end
     local results = { n = select("#", ...), ... }
     if target.wait == "pause" then return schedule(target, results) end
-    target.special, target.early = true, target.early or {}
+    target.early = target.early or {}
     target.early[#target.early + 1] = results
   end
 end
