@@ -88,6 +88,9 @@ class Connection(_native.Connection):
     def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, None, None]:
         """Closes the connection after all accepted messages; await it to see the closing done."""
         check_close(code, reason)
+        loop = self._mailbox.loop
+        if loop is not None and loop.is_closed():
+            self._mailbox.close()  # Nobody is left to tell of the end.
         if not self._close(code, reason):
             return _native.Ready()
         self._set_busy(True)

@@ -12,6 +12,7 @@ pub struct Asyncio {
     pub running_loop: Py<PyAny>,
     pub copy_context: Py<PyAny>,
     pub cancelled: Py<PyAny>,
+    pub weak_reference_count: Py<PyAny>,
     /// The type of what `async def` makes.
     pub coroutine: Py<PyAny>,
 }
@@ -31,6 +32,7 @@ pub fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
             running_loop: asyncio.getattr("_get_running_loop")?.unbind(),
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
             cancelled: asyncio.getattr("CancelledError")?.unbind(),
+            weak_reference_count: py.import("weakref")?.getattr("getweakrefcount")?.unbind(),
             coroutine: py.import("types")?.getattr("CoroutineType")?.unbind(),
         })
     })

@@ -81,7 +81,7 @@ impl Driver {
     /// The task's own first step, and no callback has needed it: it waits for one.
     fn park(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let park = self.mailbox.get().loop_of(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
-        if !self.mailbox.get().hide_spare(py, self.key())? {
+        if !self.mailbox.get().is_spare(self.key()) {
             return Ok(None);
         }
         park.setattr(pyo3::intern!(py, "_asyncio_future_blocking"), true)?;
@@ -124,7 +124,7 @@ impl Driver {
             Some(spare) => spare,
             None => Spare::new(mailbox)?,
         };
-        spare.mark(py);
+        spare.mark(py)?;
         let driver = spare.driver.get();
         {
             let mut state = lock(&driver.state);

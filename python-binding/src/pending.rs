@@ -109,7 +109,15 @@ impl PendingSend {
         }
         let future = running.call_method0("create_future")?;
         let steps = future.call_method0("__await__")?;
-        *lock(&self.stage) = Stage::There { future: future.unbind(), steps: steps.clone().unbind() };
+        {
+            let mut stage = lock(&self.stage);
+            if !matches!(&*stage, Stage::New) {
+                // The connection's loop has settled it meanwhile.
+                drop(stage);
+                return self.__next__(py);
+            }
+            *stage = Stage::There { future: future.unbind(), steps: steps.clone().unbind() };
+        }
         match step(&steps)? {
             Step::Yielded(value) => Ok(value),
             Step::Returned => Err(finish(py, py.None())),

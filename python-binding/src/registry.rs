@@ -44,23 +44,10 @@ impl Mailbox {
         drop(old);
     }
 
-    /// Hides the spare task if it is this driver's.
-    pub fn hide_spare(&self, py: Python<'_>, driver: usize) -> PyResult<bool> {
-        let spare = {
-            let mut state = lock(&self.state);
-            match &state.spare {
-                Some(spare) if std::ptr::from_ref(spare.driver.get()) as usize == driver => {
-                    state.spare.take()
-                }
-                _ => None,
-            }
-        };
-        let Some(spare) = spare else {
-            return Ok(false);
-        };
-        spare.hide(py)?;
-        self.put_spare(spare);
-        Ok(true)
+    /// Whether this driver's task is the one that is kept.
+    pub fn is_spare(&self, driver: usize) -> bool {
+        let state = lock(&self.state);
+        state.spare.as_ref().is_some_and(|spare| std::ptr::from_ref(spare.driver.get()) as usize == driver)
     }
 
     pub fn forget_spare(&self, driver: usize) {

@@ -18,7 +18,9 @@ pub struct Spare {
     pub begin: Py<PyAny>,
     pub context: Py<PyAny>,
     fresh: Py<PyAny>,
+    name: Py<PyAny>,
     references: u32,
+    weak_references: usize,
 }
 
 impl Spare {
@@ -33,45 +35,54 @@ impl Spare {
         keywords.set_item(pyo3::intern!(py, "context"), &context)?;
         let task = asyncio(py)?.task.bind(py).call((&driver,), Some(&keywords))?;
         let begin = driver.getattr(pyo3::intern!(py, "_begin"))?;
+        // Hidden from the start: it waits for nothing that a program could wait for.
+        asyncio(py)?.unregister_task.bind(py).call1((&task,))?;
+        task.setattr(pyo3::intern!(py, "_log_destroy_pending"), false)?;
+        let name = task.call_method0(pyo3::intern!(py, "get_name"))?.unbind();
         Ok(Spare {
             driver: driver.unbind(),
             task: task.unbind(),
             begin: begin.unbind(),
             context: context.unbind(),
             fresh: fresh.unbind(),
+            name,
             references: 0,
+            weak_references: 0,
         })
     }
 
     /// To be called before a callback: what `untouched` compares with.
-    pub fn mark(&mut self, py: Python<'_>) {
+    pub fn mark(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.weak_references = self.count_weak(py)?;
         self.references = references(self.task.bind(py));
+        Ok(())
     }
 
-    /// Whether the callback left nothing behind on the task: no reference, no context variable, no
-    /// cancellation.
+    fn count_weak(&self, py: Python<'_>) -> PyResult<usize> {
+        asyncio(py)?.weak_reference_count.bind(py).call1((&self.task,))?.extract()
+    }
+
+    /// Whether the callback left nothing behind on the task: no reference, strong or weak, no
+    /// context variable, no name, no function to call when it is done, no cancellation.
     pub fn untouched(&self, py: Python<'_>) -> PyResult<bool> {
         let task = self.task.bind(py);
         Ok(references(task) == self.references
+            && self.count_weak(py)? == self.weak_references
             && !self.driver.get().park_is_done(py)?
+            && task.call_method0(pyo3::intern!(py, "get_name"))?.is(&self.name)
+            && !task.getattr(pyo3::intern!(py, "_callbacks"))?.is_truthy()?
             && self.context.bind(py).eq(&self.fresh)?
             && !task.getattr(pyo3::intern!(py, "_must_cancel"))?.is_truthy()?)
     }
 
-    /// Hides a task that waits for nothing, so that no program waits for it.
-    pub fn hide(&self, py: Python<'_>) -> PyResult<()> {
-        asyncio(py)?.unregister_task.bind(py).call1((&self.task,))?;
-        self.task.bind(py).setattr(pyo3::intern!(py, "_log_destroy_pending"), false)
-    }
-
     /// Makes it a task like others, which goes on in the next iteration of the loop.
     pub fn release(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if let Some(park) = self.driver.get().take_park() {
-            asyncio(py)?.register_task.bind(py).call1((&self.task,))?;
-            self.task.bind(py).setattr(pyo3::intern!(py, "_log_destroy_pending"), true)?;
-            if !park.call_method0(py, pyo3::intern!(py, "done"))?.is_truthy(py)? {
-                park.call_method1(py, pyo3::intern!(py, "set_result"), (py.None(),))?;
-            }
+        asyncio(py)?.register_task.bind(py).call1((&self.task,))?;
+        self.task.bind(py).setattr(pyo3::intern!(py, "_log_destroy_pending"), true)?;
+        if let Some(park) = self.driver.get().take_park()
+            && !park.call_method0(py, pyo3::intern!(py, "done"))?.is_truthy(py)?
+        {
+            park.call_method1(py, pyo3::intern!(py, "set_result"), (py.None(),))?;
         }
         Ok(self.task)
     }

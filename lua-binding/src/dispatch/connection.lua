@@ -201,6 +201,7 @@ function Connection:receive_message(timeout)
       if message ~= nil then
         task.streak = task.streak + 1
         r.first = task.slice
+        if takers.last ~= 0 then again(self, r) end
         if kind then return message, kind end
         return message
       end

@@ -23,6 +23,8 @@ function ws.last_turn() return turn_last end
 
 local function hold(conn, r)
   local holds = r.holds
+  -- A finalizer that still has it finds its handle gone.
+  if holds == 0 and objects[r.handle] ~= conn then return end
   r.holds = holds + 1
   if holds == 0 then
     held[r.handle] = conn
@@ -32,6 +34,7 @@ end
 ws.hold = hold
 
 local function unhold(r)
+  if r.holds == 0 then return end
   local holds = r.holds - 1
   r.holds = holds
   if holds == 0 then
@@ -119,7 +122,11 @@ end
 -- Asks the library for a batch. False if there is nothing now; r.ended if there will be nothing
 -- any more.
 local function refill(r)
+  -- Making the strings may run a finalizer, which may start a coroutine that receives: it waits.
+  if r.filling then return false end
+  r.filling = true
   local count, err = raw_receive(r.handle, r.queue, r.binaries)
+  r.filling = false
   if count == 0 then return false end
   if count then
     r.head, r.tail = 1, count

@@ -3,9 +3,8 @@ local ws = ...
 
 local raw = ws.raw
 local raw_poll, clock = raw.poll, raw.clock
-local error = error
+local error, pcall = error, pcall
 local ceil, min = math.ceil, math.min
-local running, status = coroutine.running, coroutine.status
 local objects = ws.objects
 local deliver, wake = ws.deliver, ws.wake
 
@@ -15,7 +14,7 @@ local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD = 1, 2, 3, 4, 5, 6
 local SLICE = 0.05
 
 local events, at, last = {}, 1, 0 -- what is left of the last poll
-local dispatching, dispatcher = false, nil -- its coroutine; nil on the main thread
+local dispatching = false
 local halted, looping = false, false
 local fd_used = false
 
@@ -69,7 +68,7 @@ local function run_timers()
     if task.wait == "receive" then
       ws.on_receive_timeout(task)
     else
-      wake(task)
+      ws.wake_if_alive(task)
     end
   end
   return count
@@ -107,21 +106,26 @@ local function alive()
 end
 
 local function enter(name)
-  local co, main = running()
-  if main then co = nil end
-  -- The same coroutine again means that an error has ended its last dispatch.
-  if ws.running_task() or dispatching and dispatcher ~= co
-    and (dispatcher == nil or status(dispatcher) == "normal") then
+  -- Also from a finalizer that runs in the middle of a dispatch.
+  if dispatching or ws.running_task() then
     error(name .. " is busy: it can't be called from a callback or coroutine that it runs", 4)
   end
   ws.reset()
-  dispatching, dispatcher = true, co
 end
 
 local function leave()
-  dispatching, dispatcher = false, nil
+  dispatching = false
   raw.flush()
   ws.nudge()
+end
+
+-- Dispatches with `fn`. An error that ends it (an interrupt) leaves nothing behind.
+local function dispatch(fn, ...)
+  local ok, result = pcall(fn, ...)
+  looping = false
+  leave()
+  if not ok then error(result, 0) end
+  return result
 end
 
 -- For a host that waits on fd(): has it become readable when there is something to do.
@@ -134,9 +138,8 @@ function ws.nudge()
   raw.set_deadline(after > 0 and min(ceil(after * 1000), 2 ^ 31) or 0)
 end
 
-local function run()
-  enter("coromega:run")
-  halted, looping = false, true
+local function run_until_idle()
+  dispatching, halted, looping = true, false, true
   while not halted do
     if alive() then
       round(SLICE)
@@ -145,23 +148,29 @@ local function run()
       if not alive() then break end
     end
   end
-  looping = false
-  leave()
 end
 
-local function poll(timeout)
-  if timeout == nil then timeout = 0 end
-  ws.expect_seconds(timeout, "coromega:poll", "the timeout", 4)
-  enter("coromega:poll")
-  looping = false
+local function run()
+  enter("coromega:run")
+  dispatch(run_until_idle)
+end
+
+local function poll_until(timeout)
+  dispatching, looping = true, false
   local deadline = clock() + timeout
   local left, count = timeout, nil
   repeat
     count = round(left > SLICE and SLICE or left > 0 and left or 0)
     left = deadline - clock()
   until count > 0 or left <= 0
-  leave()
   return count
+end
+
+local function poll(timeout)
+  if timeout == nil then timeout = 0 end
+  ws.expect_seconds(timeout, "coromega:poll", "the timeout", 4)
+  enter("coromega:poll")
+  return (dispatch(poll_until, timeout))
 end
 
 local function sleep(seconds)
@@ -185,7 +194,7 @@ ws.cancels.sleep = function() end
 -- LuaJIT's compiled traces don't look at hooks: the loops above stay interpreted, so that an
 -- interrupt is seen after each round.
 if type(jit) == "table" and jit.off then
-  for _, fn in ipairs({ run_events, run_timers, round, run, poll, sleep }) do jit.off(fn) end
+  for _, fn in ipairs({ run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }) do jit.off(fn) end
 end
 
 ws.run, ws.poll, ws.sleep = run, poll, sleep

@@ -8,7 +8,7 @@ local ws = ...
 local error, select = error, select
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
 local running, isyieldable = coroutine.running, coroutine.isyieldable
-local close = coroutine.close
+local close, status = coroutine.close, coroutine.status
 local unpack = table.unpack or unpack
 local remove = table.remove
 
@@ -43,11 +43,12 @@ local function worker(fn, a, b, c)
 end
 
 local function fresh()
-  local task = pool[pooled]
-  if task then
+  while pooled > 0 do
+    local task = pool[pooled]
     pool[pooled] = nil
     pooled = pooled - 1
-    return task
+    -- A script that kept an ended coroutine may have closed or resumed it.
+    if status(task.co) == "suspended" then return task end
   end
   local co = create(worker)
   return { co = co, active = co, life = 0, slice = 0, streak = 0 }
@@ -131,6 +132,12 @@ ws.wake = wake
 function ws.wake_taker(task, r, a, b)
   r.first = slice + 1
   return wake(task, a, b)
+end
+
+-- For a task whose time has come: runs it, unless the script has closed its coroutine.
+function ws.wake_if_alive(task)
+  if status(task.co) ~= "dead" then return wake(task) end
+  clear(task)
 end
 
 -- Lets a task run at the next dispatch: for those who are woken from inside another.
