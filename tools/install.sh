@@ -36,4 +36,8 @@ for lua in 5.1 5.2 5.3 5.4; do
     install -m 644 lua-binding/lua/coromega.lua lua-binding/lua/omega.lua \
         lua-binding/lua/json.lua "$root/share/lua/$lua"
 done
+# Programs find the library in the system's own places once the loader's cache knows of it.
+if [ "$(id -u)" -eq 0 ] && [ -z "${3-}" ] && [ "$prefix" = /usr/local ]; then
+    PATH="$PATH:/sbin:/usr/sbin" ldconfig
+fi
 echo "Installed coromega_ws $version in $root"
