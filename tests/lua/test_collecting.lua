@@ -205,7 +205,11 @@ for _ = 1, 10 do
     local conn = assert(coromega:connect_to_websocket("ws://127.0.0.1:" .. port))
     conn:when_new_msg(function(message)
       count = count + 1
-      if count == 2000 then coromega:halt() end
+      if count == 2000 then
+        -- With a connect under way, too.
+        coromega:start_new(function() coromega:connect_to_websocket("ws://127.0.0.1:" .. port) end)
+        coromega:halt()
+      end
       if message then conn:send_message(message) end
     end)
     for _ = 1, 16 do conn:send_message(("x"):rep(1000)) end
@@ -213,7 +217,6 @@ for _ = 1, 10 do
   end)
 end
 coromega:start_new(function() coromega:sleep(1000) end)
-coromega:start_new(function() coromega:connect_to_websocket("ws://10.255.255.1:9") end)
 coromega:run()
 ]]
 
