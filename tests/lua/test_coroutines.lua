@@ -372,4 +372,25 @@ T.test("S27_pooled_coroutines_keep_nothing_alive", function()
   T.eq(next(weak), nil)
 end)
 
+T.test("S1_an_ended_coroutine_that_the_script_closed_is_not_used_again", function()
+  local ended
+  coromega:start_new(function() ended = coroutine.running() end)
+  if coroutine.close then coroutine.close(ended) else coroutine.resume(ended) end
+  local count = 0
+  for _ = 1, 3 do coromega:start_new(function() count = count + 1 end) end
+  T.eq(count, 3)
+end)
+
+T.test("S5_a_finalizer_can_not_poll_in_the_middle_of_a_dispatch", function()
+  local err
+  local function finalizer() err = select(2, pcall(coromega.poll, coromega, 0)) end
+  if newproxy then
+    getmetatable(newproxy(true)).__gc = finalizer
+  else
+    setmetatable({}, { __gc = finalizer })
+  end
+  T.collect()
+  T.match(err, "busy")
+end)
+
 T.done()

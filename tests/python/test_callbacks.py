@@ -151,3 +151,65 @@ def test_S5_asyncio_run_does_not_adopt():
         "import asyncio, warnings, coromega_ws as c\nwarnings.simplefilter('always')\nc.start_new(print)\nasyncio.run(asyncio.sleep(0))"
     )
     assert done.returncode == 0 and "ResourceWarning" in done.stderr and done.stdout == ""
+
+
+def test_S5_a_callback_that_does_not_wait_leaves_its_task_to_nobody(run):
+    async def main():
+        _, client, server = await pair()
+        tasks, done = [], []
+
+        async def callback(message):
+            if message is not None:
+                task = asyncio.current_task()
+                tasks.append((task.get_name(), message))
+                task.set_name("mine")
+                task.add_done_callback(lambda _: done.append(message))
+
+        server.when_new_msg(callback)
+        for message in "abc":
+            await client.send_message(message)
+        await until(lambda: len(done) == 3)
+        assert [message for _, message in tasks] == done == ["a", "b", "c"]
+        assert all(name != "mine" for name, _ in tasks)
+
+    run(main())
+
+
+def test_S3_run_waits_for_no_task_of_its_own():
+    done = python(
+        "import asyncio, time, coromega_ws as c\n"
+        "async def serve(conn):\n"
+        "    await asyncio.sleep(0.05)\n"
+        "    await conn.send_message('hi')\n"
+        "    await conn.close()\n"
+        "    await listener.close()\n"
+        "listener = c.create_websocket_server('127.0.0.1', 0).when_new_conn(serve)\n"
+        "async def client():\n"
+        "    conn = await c.connect_to_websocket('ws://127.0.0.1:%d' % listener.address[1])\n"
+        "    async def callback(message): print(message)\n"
+        "    conn.when_new_msg(callback)\n"
+        "    for _ in range(20):\n"
+        "        await asyncio.sleep(0)\n"
+        "        assert len(asyncio.all_tasks()) <= 3, asyncio.all_tasks()\n"
+        "        time.sleep(0.01)\n"
+        "c.start_new(client)\n"
+        "c.run()"
+    )
+    assert (done.returncode, done.stdout) == (0, "hi\nNone\n"), done.stderr
+
+
+def test_S24_close_after_the_loop_was_closed():
+    done = python(
+        "import asyncio, coromega_ws as c\n"
+        "loop = asyncio.new_event_loop()\n"
+        "async def connect():\n"
+        "    listener = c.create_websocket_server('127.0.0.1', 0)\n"
+        "    return await c.connect_to_websocket('ws://127.0.0.1:%d' % listener.address[1])\n"
+        "conn = loop.run_until_complete(connect())\n"
+        "loop.close()\n"
+        "async def main():\n"
+        "    await asyncio.wait_for(conn.close(), 20)\n"
+        "    print('closed')\n"
+        "asyncio.run(main())"
+    )
+    assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
