@@ -234,7 +234,8 @@ typedef int32_t cmws_status_t;
 
 /**
  * Options of a connect, or of a listener and the connections it accepts.
- * Fill it with `cmws_options_init`; then set fields, or set them by name.
+ * Fill it with `cmws_options_init`; then set fields, or set them by name. It wants
+ * `cmws_options_clear` in the end if anything was set by name.
  */
 typedef struct cmws_options_t {
   /**
@@ -266,6 +267,11 @@ typedef struct cmws_options_t {
    * `CMWS_STATUS_WOULD_BLOCK`.
    */
   uint64_t write_limit;
+  /**
+   * The library's own: what was set by name and has no field here. NULL at first; what is here
+   * lives until `cmws_options_clear`, also for copies of this struct.
+   */
+  void *more;
 } cmws_options_t;
 
 /**
@@ -482,13 +488,32 @@ cmws_status_t cmws_options_init(uintptr_t options_size, struct cmws_options_t *o
 
 /**
  * Sets the option of this name (`open_timeout`, `max_message_size`, ...). Times are in seconds,
- * sizes in bytes. INVALID_ARGUMENT for a name that this version does not have, or a value out of
- * its range; then nothing is changed, and `cmws_last_error_text` tells the names or the range.
+ * sizes in bytes, 0 and 1 are no and yes. INVALID_ARGUMENT for a name that this version does not
+ * have, or a value out of its range; then nothing is changed, and `cmws_last_error_text` tells
+ * the names or the range.
  */
 cmws_status_t cmws_options_set(struct cmws_options_t *options,
                                const char *name,
                                uintptr_t name_length,
                                double value);
+
+/**
+ * Sets the option of this name (`path`, `ca_files`, ...) to a text, or adds it to a list
+ * (`subprotocols`, `origins`, `response_headers`, `ca_files`). The text is UTF-8, but for
+ * `response_headers`, whose `Name: value` may have any bytes that HTTP allows. Errors as for
+ * `cmws_options_set`.
+ */
+cmws_status_t cmws_options_set_text(struct cmws_options_t *options,
+                                    const char *name,
+                                    uintptr_t name_length,
+                                    const char *text,
+                                    uintptr_t text_length);
+
+/**
+ * Releases what was set by name, and makes the options the defaults again. To be called once,
+ * where copies of the struct were made. Does nothing for NULL.
+ */
+void cmws_options_clear(struct cmws_options_t *options);
 
 /**
  * Makes a mailbox. No thread is started. It wants `cmws_mailbox_close` in the end.

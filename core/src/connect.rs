@@ -29,6 +29,8 @@ use crate::{
     error::{Error, Kind, Result, io_text},
     handshake::{self, Upgraded},
     headers::{self, Header},
+    options::Options,
+    socket::Socket,
 };
 
 /// A connect whose address and headers are good.
@@ -39,7 +41,7 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Checks everything that can be checked before any network activity.
-    pub(crate) fn new(address: &[u8], extra: &[Header<'_>]) -> Result<Attempt> {
+    pub(crate) fn new(address: &[u8], extra: &[Header<'_>], _options: &Options) -> Result<Attempt> {
         let address = Address::parse(address)?;
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)
@@ -89,7 +91,7 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     match (result, runtime) {
         (Ok(upgraded), Ok(runtime)) => {
             let _ = connection.request.set(upgraded.request);
-            Driver::start(connection.clone(), upgraded.socket, upgraded.leftover, runtime);
+            Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, runtime);
             connection.announce();
         }
         (Err(error), _) | (_, Err(error)) => {
@@ -123,7 +125,7 @@ async fn upgrade(address: &Address, request: Request, step: &AtomicU8) -> Result
             Ok(socket) => {
                 step.store(2, Ordering::Relaxed);
                 let _ = socket.set_nodelay(true);
-                return handshake::connect(socket, request).await;
+                return handshake::client::connect(Socket::Tcp(socket), request).await;
             }
             Err(e) => last = Error::new(Kind::Tcp, io_text(&e)),
         }

@@ -53,7 +53,7 @@ pub(crate) struct Control {
 pub struct Connection {
     pub(crate) handle: u64,
     pub(crate) role: Role,
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) request: OnceLock<Request>,
     pub(crate) inbox: Mutex<Inbox>,
@@ -84,7 +84,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that its handle names from now on.
-    pub(crate) fn new(mailbox: Arc<Mailbox>, role: Role, options: Options) -> Result<Arc<Connection>> {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, role: Role, options: Arc<Options>) -> Result<Arc<Connection>> {
         let connection = Arc::new(Connection {
             handle: handle::new(HandleKind::Connection),
             role,

@@ -15,7 +15,6 @@ use std::{
 use rustix::net::{RecvFlags, Shutdown};
 use tokio::{
     io::Interest,
-    net::TcpStream,
     time::{Sleep, sleep},
 };
 
@@ -26,6 +25,7 @@ use crate::{
     limits,
     protocol::{Close, Decoder, Incoming, Message, NO_CODE, Violation},
     runtime::Runtime,
+    socket::Socket,
 };
 
 /// How far a connection has come.
@@ -43,7 +43,7 @@ enum Phase {
 /// Drives one connection until its socket is closed.
 pub(crate) struct Driver {
     connection: Arc<Connection>,
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     runtime: &'static Runtime,
     decoder: Decoder,
     phase: Phase,
@@ -71,7 +71,7 @@ impl Driver {
     /// Takes over the socket of a connection whose handshake is done.
     pub(crate) fn start(
         connection: Arc<Connection>,
-        socket: TcpStream,
+        socket: Socket,
         leftover: Vec<u8>,
         runtime: &'static Runtime,
     ) {

@@ -24,6 +24,7 @@ mod process;
 mod protocol;
 mod request;
 mod runtime;
+mod socket;
 mod sys;
 mod wake;
 mod writer;

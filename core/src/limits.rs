@@ -11,6 +11,19 @@ pub enum Unit {
     Bytes,
     /// A number of things.
     Count,
+    /// 0 for no, 1 for yes.
+    Flag,
+}
+
+/// Which side of a connection an option is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Connects and listeners.
+    Both,
+    /// Connects.
+    Client,
+    /// Listeners.
+    Server,
 }
 
 /// An option's name, its unit, its default and the range it accepts.
@@ -20,6 +33,8 @@ pub struct Limit {
     pub name: &'static str,
     /// What the value counts.
     pub unit: Unit,
+    /// Whom it is for.
+    pub side: Side,
     /// The value where none is given.
     pub default: f64,
     /// The smallest value that is accepted.
@@ -29,7 +44,11 @@ pub struct Limit {
 }
 
 const fn limit(name: &'static str, unit: Unit, default: f64, min: f64, max: f64) -> Limit {
-    Limit { name, unit, default, min, max }
+    Limit { name, unit, side: Side::Both, default, min, max }
+}
+
+const fn flag(name: &'static str, side: Side, default: f64) -> Limit {
+    Limit { name, unit: Unit::Flag, side, default, min: 0.0, max: 1.0 }
 }
 
 const KIB: f64 = 1024.0;
@@ -50,10 +69,48 @@ pub const WRITE_LIMIT: Limit = limit("write_limit", Unit::Bytes, 64.0 * KIB, 1.0
 /// The unfinished callbacks of one connection (kept by the bindings).
 pub const MAX_CALLBACKS: Limit = limit("max_callbacks", Unit::Count, 1024.0, 1.0, 1e9);
 
-/// All options.
-pub const LIMITS: &[Limit] =
-    &[OPEN_TIMEOUT, CLOSE_TIMEOUT, MAX_MESSAGE_SIZE, READ_LIMIT, WRITE_LIMIT, MAX_CALLBACKS];
+/// The whole of a message, from its first byte to its last.
+pub const MESSAGE_TIMEOUT: Limit = limit("message_timeout", Unit::Seconds, 120.0, 0.001, DAY);
+/// Whether permessage-deflate (RFC 7692) is offered or accepted. Listeners do not unless asked to.
+pub const COMPRESSION: Limit = flag("compression", Side::Both, 1.0);
+/// Whether messages are compressed with what earlier ones had in common, for the memory that it
+/// costs (RFC 7692, 7.1.1).
+pub const CONTEXT_TAKEOVER: Limit = flag("context_takeover", Side::Both, 0.0);
+/// The largest window, as a power of two (RFC 7692, 7.1.2).
+pub const WINDOW_BITS: Limit = limit("window_bits", Unit::Count, 15.0, 9.0, 15.0);
+/// The effort of compressing, 1 the least.
+pub const COMPRESSION_LEVEL: Limit = limit("compression_level", Unit::Count, 6.0, 1.0, 9.0);
+/// The smallest message that is compressed.
+pub const COMPRESSION_MIN_SIZE: Limit = limit("compression_min_size", Unit::Bytes, 256.0, 0.0, GIB);
+/// Redirects that a connect follows.
+pub const MAX_REDIRECTS: Limit =
+    Limit { side: Side::Client, ..limit("max_redirects", Unit::Count, 0.0, 0.0, 20.0) };
+/// Whether a server's certificate goes unchecked.
+pub const INSECURE: Limit = flag("insecure", Side::Client, 0.0);
+/// Whether each request is put to the program before it is answered.
+pub const REVIEW: Limit = flag("review", Side::Server, 0.0);
 
+/// All options that are numbers.
+pub const LIMITS: &[Limit] = &[
+    OPEN_TIMEOUT,
+    CLOSE_TIMEOUT,
+    MESSAGE_TIMEOUT,
+    MAX_MESSAGE_SIZE,
+    READ_LIMIT,
+    WRITE_LIMIT,
+    MAX_CALLBACKS,
+    COMPRESSION,
+    CONTEXT_TAKEOVER,
+    WINDOW_BITS,
+    COMPRESSION_LEVEL,
+    COMPRESSION_MIN_SIZE,
+    MAX_REDIRECTS,
+    INSECURE,
+    REVIEW,
+];
+
+/// The fragments of one message.
+pub const MAX_FRAGMENTS: u32 = 128 * 1024;
 /// What a message costs in an inbox beside its bytes.
 pub const MESSAGE_COST: usize = 64;
 /// Clients that the system holds for a listener before they are accepted.

@@ -29,6 +29,7 @@ use crate::{
     process,
     protocol::{Close, Encoder, Role},
     runtime::Runtime,
+    socket::Socket,
 };
 
 /// Clients whose handshake is done, with their places.
@@ -49,7 +50,7 @@ struct End {
 pub struct Listener {
     pub(crate) handle: u64,
     mailbox: Arc<Mailbox>,
-    options: Options,
+    options: Arc<Options>,
     address: SocketAddr,
     /// To be shut down by whoever ends the listener, so that its port is free at once.
     socket: Mutex<Option<StdListener>>,
@@ -95,7 +96,7 @@ impl Listener {
         let listener = Arc::new(Listener {
             handle: handle::new(HandleKind::Listener),
             mailbox,
-            options,
+            options: Arc::new(options),
             address,
             socket: Mutex::new(Some(second)),
             waiting: Mutex::default(),
@@ -264,19 +265,20 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
 async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Runtime) {
     let _ = client.set_nodelay(true);
     let limit = listener.options.open_timeout();
-    let Some(head) = handshake::read_request(client, limit).await else { return };
+    let Some(head) = handshake::server::read_request(Socket::Tcp(client), limit).await else { return };
     // The answer waits for a place: a client that has been answered can be taken.
     let Ok(Ok(place)) = timeout(limit, listener.places.clone().acquire_owned()).await else { return };
-    let Ok(Ok(mut upgraded)) = timeout(limit, handshake::accept(head)).await else { return };
-    let Ok(connection) = Connection::new(listener.mailbox.clone(), Role::Server, listener.options) else {
+    let Ok(Ok(mut upgraded)) = timeout(limit, handshake::server::accept(head)).await else { return };
+    let Ok(connection) = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone())
+    else {
         // The mailbox was closed just now: this client hears of it like the others.
         let mut frame = Vec::new();
         if Encoder::new(Role::Server).close(&mut frame, &Close::going_away()).is_ok() {
-            let _ = upgraded.socket.write_all(&frame).await;
+            let _ = upgraded.stream.write_all(&frame).await;
         }
         return;
     };
     let _ = connection.request.set(upgraded.request);
-    Driver::start(connection.clone(), upgraded.socket, upgraded.leftover, runtime);
+    Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, runtime);
     listener.offer(connection, place);
 }

@@ -20,6 +20,7 @@ use crate::{
     listener::Listener,
     options::Options,
     process::{self, Process},
+    protocol::Role,
     sys,
     wake::{Waited, Wake},
 };
@@ -295,11 +296,11 @@ impl Mailbox {
         headers: &[Header<'_>],
         options: Options,
     ) -> Result<u64> {
-        options.check()?;
-        let attempt = connect::Attempt::new(address, headers)?;
+        options.check(Role::Client)?;
+        let attempt = connect::Attempt::new(address, headers, &options)?;
         self.start_timer_task()?;
         let runtime = self.process.runtime()?;
-        let connection = Connection::new(self.clone(), crate::protocol::Role::Client, options)?;
+        let connection = Connection::new(self.clone(), Role::Client, Arc::new(options))?;
         let handle = connection.handle;
         runtime.spawn(connect::run(connection, attempt));
         Ok(handle)
@@ -307,7 +308,7 @@ impl Mailbox {
 
     /// Binds and listens, and returns the listener's handle.
     pub fn listen(self: &Arc<Self>, host: &[u8], port: u16, options: Options) -> Result<u64> {
-        options.check()?;
+        options.check(Role::Server)?;
         let socket = Listener::bind(host, port)?;
         self.start_timer_task()?;
         Listener::start(self.clone(), socket, options)

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::{
     error::{Error, Kind, Result},
-    limits::{self, Limit, Unit},
+    limits::{self, Limit, Side, Unit},
+    protocol::Role,
 };
 
-/// What a connection is allowed. Times are in milliseconds and sizes in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a connection is allowed, and how it is made. Times are in milliseconds and sizes in bytes.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// `max_callbacks`
     pub max_callbacks: u32,
@@ -22,7 +23,58 @@ pub struct Options {
     pub read_limit: u64,
     /// `write_limit`
     pub write_limit: u64,
+    pub(crate) message_timeout_ms: u32,
+    /// None: as the side has it.
+    pub(crate) compression: Option<bool>,
+    pub(crate) context_takeover: bool,
+    pub(crate) window_bits: u8,
+    pub(crate) compression_level: u8,
+    pub(crate) compression_min_size: usize,
+    pub(crate) max_redirects: u32,
+    pub(crate) insecure: bool,
+    pub(crate) review: bool,
+    pub(crate) texts: Texts,
 }
+
+/// The options that are texts. Lists have the order in which their elements were set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Texts {
+    /// What a client offers and a server speaks, in order of preference.
+    pub subprotocols: Vec<String>,
+    /// `scheme://host:port` of pages that may connect to a server; empty: any.
+    pub origins: Vec<String>,
+    /// The only path that a server upgrades; empty: any.
+    pub path: String,
+    /// A path that a server answers with 200; empty: none.
+    pub health_path: String,
+    /// Extra fields of a server's answer, as `Name: value`.
+    pub response_headers: Vec<Vec<u8>>,
+    /// A client's proxy; empty: what the environment says.
+    pub proxy: String,
+    /// The name that a server's certificate is checked for; empty: the address's.
+    pub server_name: String,
+    /// PEM files: our certificate chain and its key; those who may sign the peer's.
+    pub certificate_file: String,
+    pub key_file: String,
+    pub ca_files: Vec<String>,
+    /// `1.2` or `1.3`.
+    pub min_tls_version: String,
+}
+
+/// The names of the options that are texts, and whom they are for.
+const TEXTS: &[(&str, Side)] = &[
+    ("subprotocols", Side::Both),
+    ("origins", Side::Server),
+    ("path", Side::Server),
+    ("health_path", Side::Server),
+    ("response_headers", Side::Server),
+    ("proxy", Side::Client),
+    ("server_name", Side::Client),
+    ("certificate_file", Side::Both),
+    ("key_file", Side::Both),
+    ("ca_files", Side::Both),
+    ("min_tls_version", Side::Both),
+];
 
 impl Default for Options {
     fn default() -> Options {
@@ -33,6 +85,16 @@ impl Default for Options {
             max_message_size: limits::MAX_MESSAGE_SIZE.default as u64,
             read_limit: limits::READ_LIMIT.default as u64,
             write_limit: limits::WRITE_LIMIT.default as u64,
+            message_timeout_ms: milliseconds(limits::MESSAGE_TIMEOUT.default),
+            compression: None,
+            context_takeover: limits::CONTEXT_TAKEOVER.default != 0.0,
+            window_bits: limits::WINDOW_BITS.default as u8,
+            compression_level: limits::COMPRESSION_LEVEL.default as u8,
+            compression_min_size: limits::COMPRESSION_MIN_SIZE.default as usize,
+            max_redirects: limits::MAX_REDIRECTS.default as u32,
+            insecure: limits::INSECURE.default != 0.0,
+            review: limits::REVIEW.default != 0.0,
+            texts: Texts::default(),
         }
     }
 }
@@ -41,41 +103,115 @@ fn milliseconds(seconds: f64) -> u32 {
     (seconds * 1000.0).ceil() as u32
 }
 
+fn fail(text: String) -> Error {
+    Error::new(Kind::InvalidArgument, text)
+}
+
+fn unknown(name: &str) -> Error {
+    let numbers = limits::LIMITS.iter().map(|l| l.name);
+    let known: Vec<_> = numbers.chain(TEXTS.iter().map(|t| t.0)).collect();
+    fail(format!("unknown option {name:?}: this version has {}", known.join(", ")))
+}
+
 impl Options {
-    /// Sets the option of this name: seconds, bytes or a count, as its limit says.
+    /// Sets the option of this name to seconds, bytes, a count, or 0 and 1 for no and yes.
     pub fn set(&mut self, name: &str, value: f64) -> Result<()> {
         let Some(limit) = limits::LIMITS.iter().find(|l| l.name == name) else {
-            let known: Vec<_> = limits::LIMITS.iter().map(|l| l.name).collect();
-            return Err(Error::new(
-                Kind::InvalidArgument,
-                format!("unknown option {name:?}: this version has {}", known.join(", ")),
-            ));
+            if TEXTS.iter().any(|t| t.0 == name) {
+                return Err(fail(format!("option {name} is {value}: it takes text")));
+            }
+            return Err(unknown(name));
         };
         check(limit, value)?;
-        if limit.name == limits::OPEN_TIMEOUT.name {
-            self.open_timeout_ms = milliseconds(value);
-        } else if limit.name == limits::CLOSE_TIMEOUT.name {
-            self.close_timeout_ms = milliseconds(value);
-        } else if limit.name == limits::MAX_MESSAGE_SIZE.name {
-            self.max_message_size = value as u64;
-        } else if limit.name == limits::READ_LIMIT.name {
-            self.read_limit = value as u64;
-        } else if limit.name == limits::WRITE_LIMIT.name {
-            self.write_limit = value as u64;
-        } else {
-            self.max_callbacks = value as u32;
+        match name {
+            "open_timeout" => self.open_timeout_ms = milliseconds(value),
+            "close_timeout" => self.close_timeout_ms = milliseconds(value),
+            "message_timeout" => self.message_timeout_ms = milliseconds(value),
+            "max_message_size" => self.max_message_size = value as u64,
+            "read_limit" => self.read_limit = value as u64,
+            "write_limit" => self.write_limit = value as u64,
+            "max_callbacks" => self.max_callbacks = value as u32,
+            "compression" => self.compression = Some(value != 0.0),
+            "context_takeover" => self.context_takeover = value != 0.0,
+            "window_bits" => self.window_bits = value as u8,
+            "compression_level" => self.compression_level = value as u8,
+            "compression_min_size" => self.compression_min_size = value as usize,
+            "max_redirects" => self.max_redirects = value as u32,
+            "insecure" => self.insecure = value != 0.0,
+            "review" => self.review = value != 0.0,
+            _ => return Err(unknown(name)),
         }
         Ok(())
     }
 
-    /// Checks fields that were not set by name.
-    pub fn check(&self) -> Result<()> {
+    /// Sets the option of this name to a text, or adds the text to a list.
+    pub fn set_text(&mut self, name: &str, value: &[u8]) -> Result<()> {
+        if let Some(limit) = limits::LIMITS.iter().find(|l| l.name == name) {
+            return Err(fail(format!("option {} is a text: it takes {}", limit.name, takes(limit.unit))));
+        }
+        if !TEXTS.iter().any(|t| t.0 == name) {
+            return Err(unknown(name));
+        }
+        let texts = &mut self.texts;
+        if name == "response_headers" {
+            texts.response_headers.push(value.to_vec());
+            return Ok(());
+        }
+        let text = match std::str::from_utf8(value) {
+            Ok(text) if !text.is_empty() && !text.contains('\0') => text.to_string(),
+            _ => return Err(fail(format!("option {name} is empty, or not UTF-8 without NULs"))),
+        };
+        match name {
+            "subprotocols" => texts.subprotocols.push(text),
+            "origins" => texts.origins.push(text),
+            "path" => texts.path = text,
+            "health_path" => texts.health_path = text,
+            "proxy" => texts.proxy = text,
+            "server_name" => texts.server_name = text,
+            "certificate_file" => texts.certificate_file = text,
+            "key_file" => texts.key_file = text,
+            "ca_files" => texts.ca_files.push(text),
+            "min_tls_version" => texts.min_tls_version = text,
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    }
+
+    /// Checks fields that were not set by name, and that the other side's options are not used.
+    pub(crate) fn check(&self, role: Role) -> Result<()> {
         check(&limits::OPEN_TIMEOUT, f64::from(self.open_timeout_ms) / 1000.0)?;
         check(&limits::CLOSE_TIMEOUT, f64::from(self.close_timeout_ms) / 1000.0)?;
         check(&limits::MAX_MESSAGE_SIZE, self.max_message_size as f64)?;
         check(&limits::READ_LIMIT, self.read_limit as f64)?;
         check(&limits::WRITE_LIMIT, self.write_limit as f64)?;
-        check(&limits::MAX_CALLBACKS, f64::from(self.max_callbacks))
+        check(&limits::MAX_CALLBACKS, f64::from(self.max_callbacks))?;
+        let texts = &self.texts;
+        let (wrong, whose) = match role {
+            Role::Client => {
+                let wrong = [
+                    (!texts.origins.is_empty(), "origins"),
+                    (!texts.path.is_empty(), "path"),
+                    (!texts.health_path.is_empty(), "health_path"),
+                    (!texts.response_headers.is_empty(), "response_headers"),
+                    (self.review, limits::REVIEW.name),
+                ];
+                (wrong, "a listener")
+            }
+            Role::Server => {
+                let wrong = [
+                    (!texts.proxy.is_empty(), "proxy"),
+                    (!texts.server_name.is_empty(), "server_name"),
+                    (self.max_redirects > 0, limits::MAX_REDIRECTS.name),
+                    (self.insecure, limits::INSECURE.name),
+                    (false, ""),
+                ];
+                (wrong, "a connect")
+            }
+        };
+        match wrong.iter().find(|(set, _)| *set) {
+            Some((_, name)) => Err(fail(format!("option {name} is {whose}'s"))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn open_timeout(&self) -> Duration {
@@ -85,6 +221,19 @@ impl Options {
     pub(crate) fn close_timeout(&self) -> Duration {
         Duration::from_millis(self.close_timeout_ms.into())
     }
+
+    pub(crate) fn message_timeout(&self) -> Duration {
+        Duration::from_millis(self.message_timeout_ms.into())
+    }
+}
+
+fn takes(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Seconds => "seconds",
+        Unit::Bytes => "whole bytes",
+        Unit::Count => "a whole number",
+        Unit::Flag => "0 or 1",
+    }
 }
 
 fn check(limit: &Limit, value: f64) -> Result<()> {
@@ -93,15 +242,7 @@ fn check(limit: &Limit, value: f64) -> Result<()> {
     if whole && (min..=max).contains(&value) {
         return Ok(());
     }
-    let unit = match unit {
-        Unit::Seconds => "seconds",
-        Unit::Bytes => "whole bytes",
-        Unit::Count => "a whole number",
-    };
-    Err(Error::new(
-        Kind::InvalidArgument,
-        format!("option {name} is {value}: it takes {unit} from {min} to {max}"),
-    ))
+    Err(fail(format!("option {name} is {value}: it takes {} from {min} to {max}", takes(unit))))
 }
 
 #[cfg(test)]
@@ -113,15 +254,42 @@ mod tests {
         for limit in limits::LIMITS {
             let mut options = Options::default();
             options.set(limit.name, limit.default).unwrap();
-            assert_eq!(options, Options::default(), "{}", limit.name);
-            options.set(limit.name, limit.min).unwrap();
+            if limit.name != "compression" {
+                assert_eq!(options, Options::default(), "{}", limit.name); // its default is the side's
+            }
+            let other = if limit.default == limit.min { limit.max } else { limit.min };
+            options.set(limit.name, other).unwrap();
             assert_ne!(options, Options::default(), "{}", limit.name);
-            options.check().unwrap();
-            for bad in [limit.min / 2.0 - 1.0, limit.max * 2.0, f64::NAN, f64::INFINITY] {
+            for bad in [-1.0, limit.max * 2.0, f64::NAN, f64::INFINITY] {
                 assert!(options.set(limit.name, bad).is_err(), "{} = {bad}", limit.name);
             }
+            assert!(options.set_text(limit.name, b"1").is_err());
         }
         let unknown = Options::default().set("no_such", 1.0).unwrap_err();
         assert!(unknown.text.contains("no_such") && unknown.text.contains("read_limit"));
+    }
+
+    #[test]
+    fn every_text_can_be_set_and_belongs_to_its_side() {
+        for (name, side) in TEXTS {
+            let mut options = Options::default();
+            options.set_text(name, b"x").unwrap();
+            assert_ne!(options, Options::default(), "{name}");
+            assert_eq!(options.check(Role::Client).is_ok(), *side != Side::Server, "{name}");
+            assert_eq!(options.check(Role::Server).is_ok(), *side != Side::Client, "{name}");
+            assert!(options.set(name, 1.0).unwrap_err().text.contains("text"));
+        }
+        assert!(Options::default().set_text("path", b"\xff").is_err());
+        assert!(Options::default().set_text("no_such", b"x").unwrap_err().text.contains("proxy"));
+    }
+
+    #[test]
+    fn numbers_belong_to_their_side() {
+        for limit in limits::LIMITS.iter().filter(|l| l.side != Side::Both) {
+            let mut options = Options::default();
+            options.set(limit.name, 1.0).unwrap();
+            assert_eq!(options.check(Role::Client).is_ok(), limit.side == Side::Client, "{}", limit.name);
+            assert_eq!(options.check(Role::Server).is_ok(), limit.side == Side::Server, "{}", limit.name);
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::net::SendFlags;
-use tokio::{io::Interest, net::TcpStream};
+use tokio::io::Interest;
 
 use crate::{
     connection::Connection,
@@ -22,6 +22,7 @@ use crate::{
     event::EventKind,
     limits,
     protocol::{Close, Encoder, MessageKind, Role},
+    socket::Socket,
 };
 
 /// The encoder, the out-buffer and the socket of a connection.
@@ -30,7 +31,7 @@ pub(crate) struct Writer {
     out: Vec<u8>,
     /// Bytes of `out` that have left.
     start: usize,
-    socket: Option<Arc<TcpStream>>,
+    socket: Option<Arc<Socket>>,
     /// The mailbox has it on its list of connections to write at the end of the batch.
     corked: bool,
     /// The socket was full at the last try.
@@ -204,7 +205,7 @@ impl Connection {
     }
 
     /// For the runtime, once: gives the write half its socket, and tells a client's guest so.
-    pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<TcpStream>) {
+    pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<Socket>) {
         self.with_writer(|w| {
             w.socket = Some(socket);
             if self.role == Role::Client {

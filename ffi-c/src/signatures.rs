@@ -10,7 +10,7 @@ macro_rules! check_types {
 
 check_types! {
     cmws_abi_version cmws_version cmws_status_name cmws_status_text cmws_last_error_text
-    cmws_options_init cmws_options_set
+    cmws_options_init cmws_options_set cmws_options_set_text cmws_options_clear
     cmws_mailbox_new cmws_mailbox_fd cmws_mailbox_set_deadline cmws_mailbox_poll cmws_mailbox_flush cmws_mailbox_close
     cmws_mailbox_connect cmws_mailbox_listen
     cmws_listener_address cmws_listener_accept cmws_listener_close cmws_listener_free

@@ -195,7 +195,8 @@ pub struct cmws_connection_info_t {
 }
 
 /// Options of a connect, or of a listener and the connections it accepts.
-/// Fill it with `cmws_options_init`; then set fields, or set them by name.
+/// Fill it with `cmws_options_init`; then set fields, or set them by name. It wants
+/// `cmws_options_clear` in the end if anything was set by name.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct cmws_options_t {
@@ -214,6 +215,9 @@ pub struct cmws_options_t {
     /// `write_limit`: bytes accepted and not yet written at which sends answer
     /// `CMWS_STATUS_WOULD_BLOCK`.
     pub write_limit: u64,
+    /// The library's own: what was set by name and has no field here. NULL at first; what is here
+    /// lives until `cmws_options_clear`, also for copies of this struct.
+    pub more: *mut c_void,
 }
 
 macro_rules! functions {
@@ -245,6 +249,8 @@ functions! {
 
     cmws_options_init(options_size: usize, out_options: *mut cmws_options_t) -> cmws_status_t;
     cmws_options_set(options: *mut cmws_options_t, name: *const c_char, name_length: usize, value: f64) -> cmws_status_t;
+    cmws_options_set_text(options: *mut cmws_options_t, name: *const c_char, name_length: usize, text: *const c_char, text_length: usize) -> cmws_status_t;
+    cmws_options_clear(options: *mut cmws_options_t);
 
     cmws_mailbox_new(out_mailbox: *mut cmws_handle_t) -> cmws_status_t;
     cmws_mailbox_fd(mailbox: cmws_handle_t, out_fd: *mut i32) -> cmws_status_t;
