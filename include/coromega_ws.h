@@ -208,6 +208,12 @@
 #define CMWS_SEND_NOTIFY 1
 
 /**
+ * Flag of `cmws_connection_send`: this message is not compressed, also where compression was
+ * agreed on (RFC 7692, 6).
+ */
+#define CMWS_SEND_UNCOMPRESSED 2
+
+/**
  * Being made: neither open nor failed.
  */
 #define CMWS_STATE_CONNECTING 0

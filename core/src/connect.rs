@@ -91,7 +91,7 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     match (result, runtime) {
         (Ok(upgraded), Ok(runtime)) => {
             let _ = connection.request.set(upgraded.request);
-            Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, runtime);
+            Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, upgraded.agreed, runtime);
             connection.announce();
         }
         (Err(error), _) | (_, Err(error)) => {

@@ -5,7 +5,8 @@
 
 use std::{
     future::Future,
-    io,
+    io, mem,
+    os::fd::AsFd,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
@@ -15,7 +16,7 @@ use std::{
 use rustix::net::{RecvFlags, Shutdown};
 use tokio::{
     io::Interest,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 use crate::{
@@ -23,9 +24,10 @@ use crate::{
     error::{Error, Kind, io_text},
     event::EventKind,
     limits,
-    protocol::{Close, Decoder, Incoming, Message, NO_CODE, Violation},
-    runtime::Runtime,
+    protocol::{Agreed, Close, Decoder, Incoming, Inflater, Message, NO_CODE, Violation},
+    runtime::{Runtime, Scratch},
     socket::Socket,
+    sys,
 };
 
 /// How far a connection has come.
@@ -51,8 +53,18 @@ pub(crate) struct Driver {
     failure: Option<Error>,
     /// The end of `close_timeout`, from the first close frame on.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Bytes that came along with the handshake.
+    /// Watches over a message that is not complete.
+    watch: Option<Watch>,
+    /// Bytes that came along with the handshake, or for which the inbox had no room yet.
     leftover: Vec<u8>,
+}
+
+/// Since when a message is not complete. The alarm is set once for many messages: while it is set,
+/// it is early enough for all of them.
+struct Watch {
+    number: u32,
+    since: Instant,
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// What reading once gave.
@@ -73,23 +85,36 @@ impl Driver {
         connection: Arc<Connection>,
         socket: Socket,
         leftover: Vec<u8>,
+        agreed: Option<Agreed>,
         runtime: &'static Runtime,
     ) {
         let socket = Arc::new(socket);
-        let decoder = Decoder::new(connection.role, connection.options.max_message_size);
-        connection.open_writer(socket.clone());
-        let (phase, failure, deadline) = (Phase::Open, None, None);
-        runtime.spawn(Driver { connection, socket, runtime, decoder, phase, failure, deadline, leftover });
+        let inflater = agreed.map(|agreed| Box::new(Inflater::new(agreed.receive)));
+        let decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
+        connection.open_writer(socket.clone(), agreed);
+        runtime.spawn(Driver {
+            connection,
+            socket,
+            runtime,
+            decoder,
+            phase: Phase::Open,
+            failure: None,
+            deadline: None,
+            watch: None,
+            leftover,
+        });
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.connection.waker.register(cx.waker());
-        if !self.leftover.is_empty() {
-            let leftover = std::mem::take(&mut self.leftover);
-            self.feed(&leftover);
-        }
         loop {
+            if !self.leftover.is_empty() && self.takes_messages() {
+                let mut leftover = mem::take(&mut self.leftover);
+                let runtime = self.runtime;
+                self.feed(&mut leftover, &mut runtime.scratch().incoming);
+            }
             self.bound_closing(cx);
+            self.bound_message(cx);
             if let Some(deadline) = &mut self.deadline
                 && deadline.as_mut().poll(cx).is_ready()
             {
@@ -124,9 +149,7 @@ impl Driver {
 
     fn wants_read(&self) -> bool {
         match self.phase {
-            Phase::Open => {
-                !self.connection.paused.load(Ordering::Acquire) || self.connection.first_close.get().is_some()
-            }
+            Phase::Open => self.takes_messages(),
             // A peer that has sent its close frame has no more to say; one that broke the
             // protocol is drained, so that our close frame is not lost in a reset.
             Phase::Leaving => self.failure.is_some(),
@@ -144,25 +167,38 @@ impl Driver {
         }
     }
 
-    /// Reads once, into the buffer that all connections share.
+    /// Whether messages have somewhere to go, or the peer's close frame is what we read for.
+    fn takes_messages(&self) -> bool {
+        !self.connection.paused.load(Ordering::Acquire) || self.connection.first_close.get().is_some()
+    }
+
+    /// Reads once: the rest of a large payload in place, all else into the buffer that all
+    /// connections share.
     fn read(&mut self) -> Progress {
         let runtime = self.runtime;
-        let mut buffer = runtime.read_buffer();
-        let mut got = 0;
-        let result = self.socket.try_io(Interest::READABLE, || {
-            got = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)?.0;
+        let mut scratch = runtime.scratch();
+        let Scratch { bytes, incoming } = &mut *scratch;
+        let open = self.phase == Phase::Open;
+        let place = if open { self.decoder.place() } else { None };
+        let in_place = place.is_some();
+        let room = place.as_ref().map_or(bytes.len(), |(_, most)| *most);
+        let (socket, mut got) = (&self.socket, 0);
+        let result = socket.try_io(Interest::READABLE, || {
+            got = match place {
+                Some((payload, most)) => sys::receive_behind(socket.as_fd(), payload, most)?,
+                None => rustix::net::recv(socket, &mut bytes[..], RecvFlags::DONTWAIT)?.0,
+            };
             // Less than there was room for: the socket is empty, and says so when it is not.
-            if (1..limits::READ_BUFFER).contains(&got) {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                Ok(())
-            }
+            if (1..room).contains(&got) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         if got > 0 {
-            if self.phase == Phase::Open {
-                self.feed(&buffer[..got]);
+            if in_place {
+                let result = self.decoder.placed(got, incoming);
+                self.take(incoming, result.err());
+            } else if open {
+                self.feed(&mut bytes[..got], incoming);
             }
-            return if got < limits::READ_BUFFER { Progress::Dry } else { Progress::More };
+            return if got < room { Progress::Dry } else { Progress::More };
         }
         match result {
             Ok(()) => Progress::End,
@@ -173,30 +209,69 @@ impl Driver {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) {
-        let mut incoming = Vec::new();
-        let result = self.decoder.feed(bytes, &mut incoming);
-        let (mut ping, mut close) = (None, None);
-        self.store(incoming.into_iter().filter_map(|item| match item {
-            Incoming::Message(message) => Some(message),
-            Incoming::Ping(payload) => {
-                ping = Some(payload); // the last one counts (RFC 6455, 5.5.3)
-                None
+    /// Decodes bytes; those for which there is no room in the inbox are kept as they are.
+    fn feed(&mut self, mut bytes: &mut [u8], incoming: &mut Incoming) {
+        while !bytes.is_empty() && self.phase == Phase::Open {
+            if !self.takes_messages() {
+                self.leftover = bytes.to_vec();
+                return;
             }
-            Incoming::Close(frame) => {
-                close = Some(frame);
-                None
-            }
-        }));
-        if let Some(payload) = ping {
+            let result = self.decoder.feed(bytes, limits::FEED, incoming);
+            let taken = result.unwrap_or(bytes.len());
+            self.take(incoming, result.err());
+            bytes = &mut bytes[taken..];
+        }
+    }
+
+    /// Takes what was decoded.
+    fn take(&mut self, incoming: &mut Incoming, violation: Option<Violation>) {
+        self.store(incoming.messages.drain(..));
+        incoming.size = 0;
+        if let Some(payload) = incoming.ping.take() {
             self.connection.control().pong = Some(payload);
             self.connection.serve_writer();
         }
-        if let Some(close) = close {
+        if let Some(close) = incoming.close.take() {
             self.peer_closed(close);
         }
-        if let Err(violation) = result {
-            self.fail(violation);
+        if let Some(violation) = violation {
+            let kind = if violation.code == 1009 { Kind::TooBig } else { Kind::Protocol };
+            self.fail(kind, violation);
+        }
+    }
+
+    /// Gives a message that has begun `message_timeout` to become complete, not counting the time
+    /// in which the inbox had no room.
+    fn bound_message(&mut self, cx: &mut Context<'_>) {
+        let unfinished = self.decoder.unfinished().filter(|_| self.phase == Phase::Open);
+        let limit = self.connection.options.message_timeout();
+        match (unfinished, &mut self.watch) {
+            (Some(number), None) => {
+                self.watch = Some(Watch { number, since: Instant::now(), alarm: Box::pin(sleep(limit)) });
+            }
+            (Some(number), Some(watch)) if watch.number != number => {
+                (watch.number, watch.since) = (number, Instant::now());
+            }
+            _ => {}
+        }
+        let has_room = self.takes_messages();
+        while let Some(watch) = &mut self.watch
+            && watch.alarm.as_mut().poll(cx).is_ready()
+        {
+            if unfinished.is_none() {
+                self.watch = None;
+                return;
+            }
+            if !has_room {
+                watch.since = Instant::now();
+            }
+            let end = watch.since + limit;
+            if end <= Instant::now() {
+                self.watch = None;
+                let text = "message was not complete within message_timeout";
+                return self.fail(Kind::Timeout, Violation { code: 1008, text });
+            }
+            watch.alarm.as_mut().reset(end);
         }
     }
 
@@ -238,9 +313,8 @@ impl Driver {
     }
 
     /// The peer broke the protocol: a close frame says how, and nothing more is read from it.
-    fn fail(&mut self, violation: Violation) {
-        let kind = if violation.code == 1009 { Kind::TooBig } else { Kind::Protocol };
-        let close = Close::new(violation.code, &violation.text);
+    fn fail(&mut self, kind: Kind, violation: Violation) {
+        let close = Close::new(violation.code, violation.text);
         self.failure = Some(Error::new(kind, violation.text));
         if self.connection.first_close.set(close.clone()).is_ok() {
             self.connection.control().close = Some(close);

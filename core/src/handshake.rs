@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderMap, Uri};
 use crate::{
     error::{Error, Kind, Result},
     limits,
+    protocol::Agreed,
     request::Request,
     socket::Socket,
 };
@@ -65,7 +66,7 @@ impl Head {
     /// Hands the socket over to its connection.
     fn upgraded(mut self, request: Request) -> Result<Upgraded> {
         let socket = self.socket.take().ok_or(Kind::Internal)?;
-        Ok(Upgraded { stream: socket, leftover: std::mem::take(&mut self.leftover), request })
+        Ok(Upgraded { stream: socket, leftover: std::mem::take(&mut self.leftover), request, agreed: None })
     }
 }
 
@@ -109,6 +110,8 @@ pub(crate) struct Upgraded {
     pub stream: Socket,
     pub leftover: Vec<u8>,
     pub request: Request,
+    /// The compression that was agreed on.
+    pub agreed: Option<Agreed>,
 }
 
 fn bad(what: &str) -> Error {

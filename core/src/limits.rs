@@ -133,10 +133,23 @@ pub const CORK_DELAY: Duration = Duration::from_micros(1500);
 pub const CORK_SIZE: usize = 64 * 1024;
 /// What one read takes from a socket; one buffer of it serves all connections.
 pub const READ_BUFFER: usize = 64 * 1024;
-/// The frame reader's own buffer, one for each connection.
-pub const FRAME_BUFFER: usize = 4 * 1024;
+/// The size of messages that are decoded before it is seen whether there is room for them.
+pub const FEED: usize = 256 * 1024;
+/// What of a payload must be missing for it to be received in place.
+pub const IN_PLACE: usize = 16 * 1024;
+/// Payloads from this size on are written from where they are, if nothing must be done to them.
+pub const VECTORED: usize = 16 * 1024;
 /// An empty out-buffer larger than this is given back.
 pub const KEPT_OUT_BUFFER: usize = 4 * 1024;
+/// Extensions of a request that are looked at; more are read over.
+pub const MAX_EXTENSIONS: usize = 16;
+/// What inflating grows a message by before it looks at its size again; a larger message grows by
+/// its own size.
+pub const INFLATE_STEP: usize = 64 * 1024;
+/// Compressed bytes for each final block (BFINAL, RFC 7692, 7.2.3.4) in a message ...
+pub const FINAL_BLOCK_BYTES: usize = 1024;
+/// ... beside this many, which any message may have.
+pub const FREE_FINAL_BLOCKS: usize = 4;
 /// What accepted bytes get to leave when their mailbox ends.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Threads that look up names.

@@ -279,6 +279,6 @@ async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Run
         return;
     };
     let _ = connection.request.set(upgraded.request);
-    Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, runtime);
+    Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, upgraded.agreed, runtime);
     listener.offer(connection, place);
 }

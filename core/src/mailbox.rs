@@ -20,7 +20,7 @@ use crate::{
     listener::Listener,
     options::Options,
     process::{self, Process},
-    protocol::Role,
+    protocol::{Role, Spare},
     sys,
     wake::{Waited, Wake},
 };
@@ -57,6 +57,8 @@ pub struct Mailbox {
     /// The events of the last poll; held by the thread that polls.
     batch: Mutex<Vec<Event>>,
     pub(crate) cork: Cork,
+    /// What its connections without context takeover compress with.
+    pub(crate) spare: Mutex<Spare>,
     timer_task: Mutex<bool>,
     members: Mutex<Members>,
 }
@@ -78,6 +80,7 @@ impl Mailbox {
             wake: Wake::new().map_err(out_of)?,
             batch: Mutex::default(),
             cork: Cork::new().map_err(out_of)?,
+            spare: Mutex::default(),
             timer_task: Mutex::new(false),
             members: Mutex::default(),
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     error::{Error, Kind, Result},
     limits::{self, Limit, Side, Unit},
-    protocol::Role,
+    protocol::{Compression, Role},
 };
 
 /// What a connection is allowed, and how it is made. Times are in milliseconds and sizes in bytes.
@@ -212,6 +212,16 @@ impl Options {
             Some((_, name)) => Err(fail(format!("option {name} is {whose}'s"))),
             None => Ok(()),
         }
+    }
+
+    /// What compression is offered or accepted with, if it is.
+    pub(crate) fn compression(&self, role: Role) -> Option<Compression> {
+        self.compression.unwrap_or(role == Role::Client).then_some(Compression {
+            context_takeover: self.context_takeover,
+            window_bits: self.window_bits,
+            level: self.compression_level,
+            min_size: self.compression_min_size,
+        })
     }
 
     pub(crate) fn open_timeout(&self) -> Duration {

@@ -9,12 +9,18 @@ use std::{
 
 use tokio::runtime::{Builder, Handle};
 
-use crate::{limits, sys};
+use crate::{limits, protocol::Incoming, sys};
 
 /// The way into the runtime's thread. It is never torn down.
 pub(crate) struct Runtime {
     handle: Handle,
-    read_buffer: Mutex<Vec<u8>>,
+    scratch: Mutex<Scratch>,
+}
+
+/// What reading a socket needs and leaves behind empty.
+pub(crate) struct Scratch {
+    pub bytes: Vec<u8>,
+    pub incoming: Incoming,
 }
 
 impl Runtime {
@@ -35,9 +41,10 @@ impl Runtime {
                 runtime.block_on(pending::<()>())
             })
         })?;
+        let scratch = Scratch { bytes: vec![0; limits::READ_BUFFER], incoming: Incoming::default() };
         // Whoever looks at the process now finds the thread, and finds it by its name.
         let _ = is_up.recv();
-        Ok(Runtime { handle, read_buffer: Mutex::new(vec![0; limits::READ_BUFFER]) })
+        Ok(Runtime { handle, scratch: Mutex::new(scratch) })
     }
 
     /// Has the runtime's thread work on this until it is done.
@@ -46,7 +53,7 @@ impl Runtime {
     }
 
     /// Takes the one read buffer: whoever drives connections holds it while it reads one of them.
-    pub(crate) fn read_buffer(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.read_buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
-//! What must be unsafe: the pointer that a fork clears, the signal mask, two questions to
-//! descriptors.
+//! What must be unsafe: the pointer that a fork clears, the signal mask, a receive into room that
+//! was not filled before, two questions to descriptors.
 #![allow(unsafe_code)]
 
 use std::{
@@ -9,6 +9,7 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
+use rustix::net::RecvFlags;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::error::{Error, Kind, Result};
@@ -100,6 +101,17 @@ pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
         0 => Ok(usize::try_from(bytes).unwrap_or(0)),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Receives up to `most` bytes, without waiting, behind what a vector holds, in the room it has.
+pub(crate) fn receive_behind(socket: BorrowedFd<'_>, to: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    let room = to.spare_capacity_mut();
+    let most = most.min(room.len());
+    let (got, _) = rustix::net::recv(socket, &mut room[..most], RecvFlags::DONTWAIT)?;
+    let got = got.0.len();
+    // SAFETY: the system has stored `got` bytes behind the first `len`, within the capacity.
+    unsafe { to.set_len(to.len() + got) };
+    Ok(got)
 }
 
 /// A descriptor that the runtime watches for being readable. To be called on its thread.

@@ -6,14 +6,14 @@
 //! runtime.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     sync::{
         Arc, MutexGuard, PoisonError, TryLockError,
         atomic::{Ordering, fence},
     },
 };
 
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use tokio::io::Interest;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     error::{Kind, Result},
     event::EventKind,
     limits,
-    protocol::{Close, Encoder, MessageKind, Role},
+    protocol::{self, Agreed, Close, Deflater, Encoder, MessageKind, Role},
     socket::Socket,
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Writer {
     blocked: bool,
     /// A guest waits for room.
     notify: bool,
+    /// Bytes that must leave before the last pong has left: only then may there be another.
+    pong: usize,
     /// Our close frame is in `out`, or has left: nothing may follow it.
     closed: bool,
     /// The socket has failed or is gone.
@@ -54,6 +56,7 @@ impl Writer {
             corked: false,
             blocked: false,
             notify: false,
+            pong: 0,
             closed: false,
             broken: false,
         }
@@ -73,13 +76,31 @@ impl Writer {
     /// Writes what the socket takes.
     fn flush(&mut self, connection: &Arc<Connection>) {
         self.corked = false;
-        let Some(socket) = &self.socket else { return };
-        while self.start < self.out.len() {
+        self.write(connection, &[]);
+        self.wrote(connection);
+    }
+
+    /// Writes what the socket takes of the out-buffer and of a payload behind it, and keeps the
+    /// rest of both.
+    fn write(&mut self, connection: &Arc<Connection>, mut payload: &[u8]) {
+        let Some(socket) = self.socket.clone() else { return };
+        while self.start < self.out.len() || !payload.is_empty() {
             let rest = &self.out[self.start..];
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            let sent = socket.try_io(Interest::WRITABLE, || Ok(rustix::net::send(socket, rest, flags)?));
+            let sent = socket.try_io(Interest::WRITABLE, || {
+                if payload.is_empty() {
+                    return Ok(rustix::net::send(&socket, rest, flags)?);
+                }
+                let both = [IoSlice::new(rest), IoSlice::new(payload)];
+                Ok(rustix::net::sendmsg(&socket, &both, &mut SendAncillaryBuffer::default(), flags)?)
+            });
             match sent {
-                Ok(sent) => self.start += sent,
+                Ok(sent) => {
+                    let buffered = sent.min(rest.len());
+                    self.start += buffered;
+                    payload = &payload[sent - buffered..];
+                    self.pong = self.pong.saturating_sub(buffered);
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
                     connection.blocked.store(true, Ordering::Release);
@@ -91,10 +112,15 @@ impl Writer {
                     self.discard();
                     connection.broken.store(true, Ordering::Release);
                     connection.waker.wake();
-                    break;
+                    return;
                 }
             }
         }
+        self.out.extend_from_slice(payload);
+    }
+
+    /// Sees to what a write has left behind.
+    fn wrote(&mut self, connection: &Arc<Connection>) {
         if self.pending() == 0 {
             self.out.clear();
             self.start = 0;
@@ -128,7 +154,7 @@ impl Writer {
         self.blocked = false;
         self.answer(connection);
         self.flush(connection);
-        // A pong that waited has room now, unless the socket is full: then this is called again.
+        // A pong that waited for the one before it follows now, or when the socket has room.
         if self.answer(connection) {
             self.flush(connection);
         }
@@ -141,13 +167,15 @@ impl Writer {
         }
         let mut control = connection.control();
         let before = self.out.len();
-        // A pong waits while much else does; a newer ping replaces it (RFC 6455, 5.5.3).
-        if (self.pending() as u64) < connection.options.write_limit
+        // A pong waits for the one before it; a newer ping replaces it (RFC 6455, 5.5.3).
+        if self.pong == 0
             && let Some(payload) = control.pong.take()
-            && self.encoder.pong(&mut self.out, &payload).is_err()
         {
-            self.discard();
-            return false;
+            if self.encoder.pong(&mut self.out, &payload).is_err() {
+                self.discard();
+                return false;
+            }
+            self.pong = self.pending();
         }
         if let Some(close) = control.close.take() {
             self.close(&close);
@@ -205,8 +233,13 @@ impl Connection {
     }
 
     /// For the runtime, once: gives the write half its socket, and tells a client's guest so.
-    pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<Socket>) {
+    pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<Socket>, agreed: Option<Agreed>) {
+        let options = &self.options;
         self.with_writer(|w| {
+            if let Some(agreed) = agreed {
+                let deflater = Deflater::new(agreed.send, options.compression_level);
+                w.encoder.compress(deflater, options.compression_min_size);
+            }
             w.socket = Some(socket);
             if self.role == Role::Client {
                 self.tell(EventKind::Open); // before WRITABLE, for a guest that could not wait
@@ -232,8 +265,16 @@ impl Connection {
     /// Accepts a whole message, or nothing of it. It leaves without waiting for the guest.
     ///
     /// Any thread may call this; the messages of one thread leave in the order of its calls.
-    pub fn send(self: &Arc<Self>, kind: MessageKind, payload: &[u8], notify: bool) -> Result<()> {
-        if kind == MessageKind::Text && std::str::from_utf8(payload).is_err() {
+    ///
+    /// `compress` is false for what shall not be compressed, where compression was agreed on.
+    pub fn send(
+        self: &Arc<Self>,
+        kind: MessageKind,
+        payload: &[u8],
+        notify: bool,
+        compress: bool,
+    ) -> Result<()> {
+        if kind == MessageKind::Text && !protocol::is_valid(payload) {
             return Err(Kind::InvalidText.into());
         }
         let limit = self.options.write_limit;
@@ -252,7 +293,16 @@ impl Connection {
                 return Err(Kind::WouldBlock.into());
             }
             let length = w.out.len();
-            if let Err(e) = w.encoder.message(&mut w.out, kind, payload) {
+            if payload.len() >= limits::VECTORED
+                && !w.blocked
+                && w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
+            {
+                w.corked = false;
+                w.write(self, payload);
+                w.wrote(self);
+                return Ok(());
+            }
+            if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, &self.mailbox.spare) {
                 w.out.truncate(length);
                 return Err(e);
             }

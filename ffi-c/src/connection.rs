@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 
 use coromega_ws_abi::{
-    CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, cmws_connection_info_t, cmws_handle_t,
-    cmws_header_t, cmws_message_t, cmws_status_t,
+    CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, CMWS_SEND_UNCOMPRESSED, cmws_connection_info_t,
+    cmws_handle_t, cmws_header_t, cmws_message_t, cmws_status_t,
 };
 use coromega_ws_core::{Connection, MessageKind};
 
@@ -104,11 +104,12 @@ pub unsafe extern "C" fn cmws_connection_send(
             CMWS_MESSAGE_BINARY => MessageKind::Binary,
             _ => return Err(invalid("a message is CMWS_MESSAGE_TEXT or CMWS_MESSAGE_BINARY")),
         };
-        if flags & !CMWS_SEND_NOTIFY != 0 {
+        if flags & !(CMWS_SEND_NOTIFY | CMWS_SEND_UNCOMPRESSED) != 0 {
             return Err(invalid("unknown flags"));
         }
+        let (notify, compress) = (flags & CMWS_SEND_NOTIFY != 0, flags & CMWS_SEND_UNCOMPRESSED == 0);
         // SAFETY: as this function's contract says.
-        connection.send(kind, unsafe { bytes(data, length)? }, flags & CMWS_SEND_NOTIFY != 0)
+        connection.send(kind, unsafe { bytes(data, length)? }, notify, compress)
     })
 }
 

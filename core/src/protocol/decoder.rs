@@ -1,194 +1,335 @@
-//! Bytes in, messages out: tungstenite's `WebSocketContext` over memory.
+//! Bytes in, messages out (RFC 6455, 5).
 
-use std::{
-    borrow::Cow,
-    io::{self, Read, Write},
+use std::mem;
+
+use super::{
+    Close, Message, MessageKind, NO_CODE, Role,
+    frame::{Header, MAX_HEADER, Opcode},
+    inflate::{InflateError, Inflater},
+    mask,
+    utf8::{self, Utf8},
 };
-
-use tokio_tungstenite::tungstenite::{
-    self,
-    error::{CapacityError, ProtocolError},
-    protocol::{self, WebSocketConfig, WebSocketContext},
-};
-
-use super::{Close, Message, MessageKind, NO_CODE, Role};
 use crate::limits;
 
-/// What came in.
-#[derive(Debug)]
-pub(crate) enum Incoming {
-    Message(Message),
-    Ping(Box<[u8]>),
-    Close(Close),
+/// What came in with some bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    pub messages: Vec<Message>,
+    /// Their size, each as its length + `MESSAGE_COST`.
+    pub size: usize,
+    /// The last ping: it alone wants an answer (RFC 6455, 5.5.3).
+    pub ping: Option<Box<[u8]>>,
+    /// The close frame; nothing counts after it.
+    pub close: Option<Close>,
+}
+
+impl Incoming {
+    fn push(&mut self, kind: MessageKind, payload: Box<[u8]>) {
+        self.size += payload.len() + limits::MESSAGE_COST;
+        self.messages.push(Message { kind, payload });
+    }
 }
 
 /// A breach of the protocol: the code to close with (RFC 6455, 7.4.1) and what was wrong.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub code: u16,
-    pub text: Cow<'static, str>,
+    pub text: &'static str,
 }
+
+impl From<InflateError> for Violation {
+    fn from(error: InflateError) -> Violation {
+        Violation { code: error.code(), text: error.text() }
+    }
+}
+
+const TOO_BIG: Violation = Violation { code: 1009, text: "message is larger than max_message_size" };
+const NOT_UTF8: Violation = Violation { code: 1007, text: "text is not UTF-8" };
 
 /// Decodes what one side receives.
 pub(crate) struct Decoder {
-    context: WebSocketContext,
+    role: Role,
+    /// `max_message_size`
+    max: usize,
+    /// Where compression was agreed on (RFC 7692).
+    inflater: Option<Box<Inflater>>,
+    /// The beginning of a header whose rest has not come yet.
+    begun: [u8; MAX_HEADER],
+    begun_length: u8,
+    /// The frame whose payload comes: its header, with what is left of its length, and its key as
+    /// the next byte needs it.
+    frame: Option<Header>,
+    /// The payload of a control frame so far.
+    control: Vec<u8>,
+    message: Option<Box<Assembly>>,
+    /// Data messages that were complete.
+    completed: u32,
 }
 
-/// The bytes at hand, as a stream that would block after them. What tungstenite writes (replies
-/// that the connection makes itself, in its own order) goes nowhere.
-struct Bytes<'a>(&'a [u8]);
+/// A message of which some frames, or some bytes of a frame, have come.
+struct Assembly {
+    kind: MessageKind,
+    compressed: bool,
+    fragments: u32,
+    payload: Vec<u8>,
+    utf8: Utf8,
+}
 
-impl Read for Bytes<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
+impl Decoder {
+    pub(crate) fn new(role: Role, max_message_size: u64, inflater: Option<Box<Inflater>>) -> Decoder {
+        Decoder {
+            role,
+            max: usize::try_from(max_message_size).unwrap_or(usize::MAX),
+            inflater,
+            begun: [0; MAX_HEADER],
+            begun_length: 0,
+            frame: None,
+            control: Vec::new(),
+            message: None,
+            completed: 0,
         }
-        self.0.read(buffer)
     }
-}
 
-impl Write for Bytes<'_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        Ok(buffer.len())
+    /// Whether a frame or a message has begun and is not complete; with a number that is another
+    /// one for each message.
+    pub(crate) fn unfinished(&self) -> Option<u32> {
+        let begun = self.begun_length > 0 || self.frame.is_some() || self.message.is_some();
+        begun.then_some(self.completed)
     }
-    fn flush(&mut self) -> io::Result<()> {
+
+    /// Takes bytes as they came, which it unmasks where they are, and adds what is complete.
+    /// Returns how many it took: it stops behind a message when `out` is larger than `enough`, so
+    /// that a little that inflates to much costs no more than that. After a close or a violation
+    /// nothing more may be fed.
+    pub(crate) fn feed(
+        &mut self,
+        all: &mut [u8],
+        enough: usize,
+        out: &mut Incoming,
+    ) -> Result<usize, Violation> {
+        let mut taken = 0;
+        while out.close.is_none() && out.size <= enough {
+            let bytes = &all[taken..];
+            let frame = match self.frame {
+                Some(frame) => frame,
+                None => {
+                    let Some((header, length)) = self.header(bytes)? else { return Ok(taken + bytes.len()) };
+                    taken += length;
+                    self.begin(&header)?;
+                    header
+                }
+            };
+            let bytes = &mut all[taken..];
+            let here = usize::try_from(frame.length).unwrap_or(usize::MAX).min(bytes.len());
+            let payload = &mut bytes[..here];
+            taken += here;
+            let left = frame.length - here as u64;
+            if let Some(key) = frame.mask {
+                mask::apply(payload, key);
+            }
+            self.frame = (left > 0).then(|| Header {
+                length: left,
+                mask: frame.mask.map(|key| mask::rotated(key, here)),
+                ..frame
+            });
+            if frame.opcode.is_control() {
+                self.control(frame.opcode, payload, left == 0, out)?;
+            } else {
+                self.data(&frame, payload, left == 0, out)?;
+            }
+            if left > 0 {
+                break;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The next header, where it is whole, and how many of these bytes belong to it.
+    fn header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
+        let had = usize::from(self.begun_length);
+        if had == 0
+            && let Some(found) = Header::parse(bytes, self.role)?
+        {
+            return Ok(Some(found));
+        }
+        let more = bytes.len().min(MAX_HEADER - had);
+        self.begun[had..had + more].copy_from_slice(&bytes[..more]);
+        self.begun_length += more as u8;
+        let Some((header, length)) = Header::parse(&self.begun[..had + more], self.role)? else {
+            return Ok(None);
+        };
+        self.begun_length = 0;
+        Ok(Some((header, length - had)))
+    }
+
+    /// Checks whether this frame may come now.
+    fn begin(&mut self, header: &Header) -> Result<(), Violation> {
+        let wrong = |code, text| Err(Violation { code, text });
+        if header.opcode.is_control() {
+            return Ok(());
+        }
+        let (fragments, size) = match (&mut self.message, header.opcode) {
+            (None, Opcode::Continuation) => return wrong(1002, "continuation without a message"),
+            (Some(_), Opcode::Data(_)) => return wrong(1002, "message within a fragmented message"),
+            (None, _) => (1, 0),
+            (Some(message), _) => {
+                message.fragments += 1;
+                (message.fragments, message.payload.len())
+            }
+        };
+        if fragments > limits::MAX_FRAGMENTS {
+            return wrong(1009, "message has too many fragments");
+        }
+        if header.compressed && self.inflater.is_none() {
+            return wrong(1002, "frame has a reserved bit");
+        }
+        let compressed = self.message.as_ref().map_or(header.compressed, |m| m.compressed);
+        if !compressed && header.length > self.max.saturating_sub(size) as u64 {
+            return Err(TOO_BIG);
+        }
+        Ok(())
+    }
+
+    fn data(
+        &mut self,
+        frame: &Header,
+        piece: &[u8],
+        whole: bool,
+        out: &mut Incoming,
+    ) -> Result<(), Violation> {
+        let ends = whole && frame.fin;
+        let message = match (self.message.take(), frame.opcode) {
+            (None, Opcode::Data(kind)) if ends && !frame.compressed => {
+                if kind == MessageKind::Text && !utf8::is_valid(piece) {
+                    return Err(NOT_UTF8);
+                }
+                self.completed = self.completed.wrapping_add(1);
+                out.push(kind, piece.into());
+                return Ok(());
+            }
+            (None, Opcode::Data(kind)) => self.message.insert(Box::new(Assembly {
+                kind,
+                compressed: frame.compressed,
+                fragments: 1,
+                payload: Vec::new(),
+                utf8: Utf8::default(),
+            })),
+            (Some(message), _) => self.message.insert(message),
+            (None, _) => return Ok(()),
+        };
+        let known = message.payload.len();
+        match &mut self.inflater {
+            Some(inflater) if message.compressed => {
+                inflater.feed(piece, &mut message.payload, self.max)?;
+                if ends {
+                    inflater.finish(&mut message.payload, self.max)?;
+                }
+            }
+            _ => message.payload.extend_from_slice(piece),
+        }
+        let new = &message.payload[known..];
+        if message.kind == MessageKind::Text
+            && !(message.utf8.feed(new) && (!ends || message.utf8.is_complete()))
+        {
+            return Err(NOT_UTF8);
+        }
+        if ends {
+            self.complete(out);
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, out: &mut Incoming) {
+        if let Some(message) = self.message.take() {
+            self.completed = self.completed.wrapping_add(1);
+            out.push(message.kind, message.payload.into());
+        }
+    }
+
+    /// Where the rest of a large payload may be received in place: the vector to append to, and
+    /// how much at most. Its room grows with what has come, not with what was declared.
+    pub(crate) fn place(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let frame = self.frame.as_ref().filter(|f| f.length >= limits::IN_PLACE as u64)?;
+        let message = self.message.as_mut().filter(|m| !m.compressed && !frame.opcode.is_control())?;
+        let left = usize::try_from(frame.length).unwrap_or(usize::MAX);
+        let payload = &mut message.payload;
+        if payload.capacity() - payload.len() < left.min(limits::IN_PLACE) {
+            payload.reserve_exact(left.min(payload.len().max(limits::READ_BUFFER)));
+        }
+        let most = left.min(payload.capacity() - payload.len());
+        Some((payload, most))
+    }
+
+    /// Takes the last `count` bytes of what `place` gave.
+    pub(crate) fn placed(&mut self, count: usize, out: &mut Incoming) -> Result<(), Violation> {
+        let (Some(frame), Some(message)) = (&mut self.frame, &mut self.message) else { return Ok(()) };
+        let start = message.payload.len().saturating_sub(count);
+        let piece = &mut message.payload[start..];
+        if let Some(key) = frame.mask {
+            mask::apply(piece, key);
+            frame.mask = Some(mask::rotated(key, count));
+        }
+        frame.length = frame.length.saturating_sub(count as u64);
+        let whole = frame.length == 0;
+        let ends = whole && frame.fin;
+        if message.kind == MessageKind::Text
+            && !(message.utf8.feed(piece) && (!ends || message.utf8.is_complete()))
+        {
+            return Err(NOT_UTF8);
+        }
+        if whole {
+            self.frame = None;
+        }
+        if ends {
+            self.complete(out);
+        }
+        Ok(())
+    }
+
+    fn control(
+        &mut self,
+        opcode: Opcode,
+        piece: &[u8],
+        whole: bool,
+        out: &mut Incoming,
+    ) -> Result<(), Violation> {
+        let stored;
+        let payload = if whole && self.control.is_empty() {
+            piece
+        } else {
+            self.control.extend_from_slice(piece);
+            if !whole {
+                return Ok(());
+            }
+            stored = mem::take(&mut self.control);
+            &stored[..]
+        };
+        match opcode {
+            Opcode::Ping => out.ping = Some(payload.into()),
+            Opcode::Close => out.close = Some(parse_close(payload)?),
+            _ => {}
+        }
         Ok(())
     }
 }
 
-impl Decoder {
-    pub(crate) fn new(role: Role, max_message_size: u64) -> Decoder {
-        let most = usize::try_from(max_message_size).ok();
-        let config = WebSocketConfig::default()
-            .read_buffer_size(limits::FRAME_BUFFER)
-            .write_buffer_size(0)
-            .max_message_size(most)
-            .max_frame_size(most);
-        let role = match role {
-            Role::Client => protocol::Role::Client,
-            Role::Server => protocol::Role::Server,
+/// The payload of a close frame (RFC 6455, 5.5.1 and 7.4).
+fn parse_close(payload: &[u8]) -> Result<Close, Violation> {
+    let Some((code, reason)) = payload.split_first_chunk() else {
+        return match payload {
+            [] => Ok(Close::new(NO_CODE, "")),
+            _ => Err(Violation { code: 1002, text: "close frame of one byte" }),
         };
-        Decoder { context: WebSocketContext::new(role, Some(config)) }
-    }
-
-    /// Takes bytes as they came and appends what is complete. After a close or a violation
-    /// nothing more may be fed.
-    pub(crate) fn feed(&mut self, bytes: &[u8], out: &mut Vec<Incoming>) -> Result<(), Violation> {
-        let mut bytes = Bytes(bytes);
-        loop {
-            match self.context.read(&mut bytes) {
-                Ok(tungstenite::Message::Text(text)) => out.push(message(MessageKind::Text, text.as_bytes())),
-                Ok(tungstenite::Message::Binary(data)) => out.push(message(MessageKind::Binary, &data)),
-                Ok(tungstenite::Message::Ping(data)) => out.push(Incoming::Ping(data[..].into())),
-                Ok(tungstenite::Message::Close(frame)) => {
-                    out.push(Incoming::Close(match frame {
-                        Some(frame) => Close::new(frame.code.into(), &frame.reason),
-                        None => Close::new(NO_CODE, ""),
-                    }));
-                    return Ok(());
-                }
-                Ok(tungstenite::Message::Pong(_) | tungstenite::Message::Frame(_)) => {}
-                Err(tungstenite::Error::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(violation(&error)),
-            }
-        }
-    }
-}
-
-/// The payload is copied to its own size: a slice of the frame buffer would keep all of that alive.
-fn message(kind: MessageKind, payload: &[u8]) -> Incoming {
-    Incoming::Message(Message { kind, payload: payload.into() })
-}
-
-fn violation(error: &tungstenite::Error) -> Violation {
-    let code = match error {
-        tungstenite::Error::Capacity(_) => 1009,
-        tungstenite::Error::Utf8(_) => 1007,
-        _ => 1002,
     };
-    let text = match error {
-        tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            format!("message of {size} bytes or more, {max_size} are allowed")
-        }
-        tungstenite::Error::Utf8(_) => "text is not UTF-8".into(),
-        tungstenite::Error::Protocol(ProtocolError::UnmaskedFrameFromClient) => "frame is not masked".into(),
-        tungstenite::Error::Protocol(e) => e.to_string(),
-        other => other.to_string(),
-    };
-    let mut end = text.len().min(limits::MAX_CLOSE_REASON);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    let code = u16::from_be_bytes(*code);
+    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+        return Err(Violation { code: 1002, text: "close frame has a code that may not be sent" });
     }
-    Violation { code, text: text[..end].to_string().into() }
+    match std::str::from_utf8(reason) {
+        Ok(reason) => Ok(Close::new(code, reason)),
+        Err(_) => Err(Violation { code: 1007, text: "close reason is not UTF-8" }),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::Encoder;
-
-    fn decode(bytes: &[u8], max: u64) -> (Vec<Incoming>, Result<(), Violation>) {
-        let mut out = Vec::new();
-        let result = Decoder::new(Role::Client, max).feed(bytes, &mut out);
-        (out, result)
-    }
-
-    #[test]
-    fn a_stream_split_at_every_byte_gives_the_same_messages() {
-        let mut encoder = Encoder::new(Role::Client);
-        let mut stream = Vec::new();
-        encoder.message(&mut stream, MessageKind::Text, "grüße".as_bytes()).unwrap();
-        encoder.pong(&mut stream, b"unasked").unwrap();
-        encoder.message(&mut stream, MessageKind::Binary, &[9; 300]).unwrap();
-        encoder.message(&mut stream, MessageKind::Text, b"").unwrap();
-        encoder.close(&mut stream, &Close::new(4000, "done")).unwrap();
-        for at in 0..=stream.len() {
-            let mut decoder = Decoder::new(Role::Server, 1000);
-            let mut out = Vec::new();
-            decoder.feed(&stream[..at], &mut out).unwrap();
-            if !matches!(out.last(), Some(Incoming::Close(_))) {
-                decoder.feed(&stream[at..], &mut out).unwrap();
-            }
-            let [Incoming::Message(a), Incoming::Message(b), Incoming::Message(c), Incoming::Close(d)] =
-                &out[..]
-            else {
-                panic!("split at {at}: {out:?}")
-            };
-            assert_eq!((a.kind, &a.payload[..]), (MessageKind::Text, "grüße".as_bytes()));
-            assert_eq!((b.kind, &b.payload[..]), (MessageKind::Binary, &[9; 300][..]));
-            assert_eq!((c.kind, &c.payload[..]), (MessageKind::Text, &b""[..]));
-            assert_eq!(*d, Close::new(4000, "done"));
-        }
-    }
-
-    #[test]
-    fn s30_a_declared_length_over_the_limit_is_refused_before_its_bytes_come() {
-        for head in
-            [&[0x82, 0x7e, 0x03, 0xe9][..], &[0x82, 0x7f, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
-        {
-            assert_eq!(decode(head, 1000).1.unwrap_err().code, 1009);
-        }
-        let fragments =
-            [&[0x02, 0x7e, 0x02, 0x00][..], &[1; 512], &[0x80, 0x7e, 0x02, 0x00], &[1; 512]].concat();
-        assert_eq!(decode(&fragments, 1000).1.unwrap_err().code, 1009);
-        assert_eq!(decode(&fragments, 1024).0.len(), 1);
-    }
-
-    #[test]
-    fn s26_violations_have_the_rfcs_codes() {
-        assert_eq!(decode(&[0xc1, 0x00], 1000).1.unwrap_err().code, 1002);
-        assert_eq!(decode(&[0x83, 0x00], 1000).1.unwrap_err().code, 1002);
-        assert_eq!(decode(&[0x80, 0x00], 1000).1.unwrap_err().code, 1002);
-        assert_eq!(decode(&[0x88, 0x01, 0x03], 1000).1.unwrap_err().code, 1002);
-        assert_eq!(decode(&[0x81, 0x01, 0xff], 1000).1.unwrap_err().code, 1007);
-        let mut unmasked = Decoder::new(Role::Server, 1000);
-        assert_eq!(unmasked.feed(&[0x81, 0x00], &mut Vec::new()).unwrap_err().code, 1002);
-    }
-
-    #[test]
-    fn messages_before_a_violation_are_kept() {
-        let (out, result) = decode(&[0x81, 0x01, b'a', 0xc1, 0x00], 1000);
-        assert_eq!(out.len(), 1);
-        assert!(result.is_err());
-    }
-}
+mod tests;

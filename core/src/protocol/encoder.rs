@@ -1,39 +1,94 @@
 //! Frames out: each message becomes one frame, appended to a connection's out-buffer.
 
-use tokio_tungstenite::tungstenite::protocol::frame::{
-    FrameHeader,
-    coding::{Control, Data, OpCode},
-};
+use std::sync::{Mutex, PoisonError};
 
 use super::{
     Close, MessageKind, NO_CODE, Role,
+    deflate::{Deflater, Spare},
+    frame::{Header, Opcode},
     mask::{self, Keys},
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// Encodes what one side sends.
 pub(crate) struct Encoder {
     /// A client's masking keys; None for a server.
     keys: Option<Keys>,
+    /// Where compression was agreed on (RFC 7692).
+    compressor: Option<Box<Compressor>>,
+}
+
+/// What makes messages smaller.
+struct Compressor {
+    deflater: Deflater,
+    /// Whether what was compressed must be sent, because what follows may refer to it.
+    binding: bool,
+    /// Smaller messages are sent as they are.
+    min_size: usize,
 }
 
 impl Encoder {
     pub(crate) fn new(role: Role) -> Encoder {
-        Encoder { keys: (role == Role::Client).then(Keys::default) }
+        Encoder { keys: (role == Role::Client).then(Keys::default), compressor: None }
     }
 
-    /// Appends a data message.
-    pub(crate) fn message(&mut self, out: &mut Vec<u8>, kind: MessageKind, payload: &[u8]) -> Result<()> {
-        let data = match kind {
-            MessageKind::Text => Data::Text,
-            MessageKind::Binary => Data::Binary,
-        };
-        self.frame(out, OpCode::Data(data), payload)
+    /// From now on, messages of so many bytes and more are compressed.
+    pub(crate) fn compress(&mut self, deflater: Deflater, min_size: usize) {
+        let binding = deflater.takes_over();
+        self.compressor = Some(Box::new(Compressor { deflater, binding, min_size }));
+    }
+
+    /// Appends a data message; compressed, if that was agreed on, pays and is `wanted`.
+    pub(crate) fn message(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: MessageKind,
+        payload: &[u8],
+        wanted: bool,
+        spare: &Mutex<Spare>,
+    ) -> Result<()> {
+        if let Some(c) = &mut self.compressor
+            && wanted
+            && payload.len() >= c.min_size
+        {
+            let start = out.len();
+            let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
+            c.deflater.message(payload, out, &mut spare)?;
+            drop(spare);
+            if c.binding || out.len() - start < payload.len() {
+                let header = self.header(Opcode::Data(kind), out.len() - start, true)?;
+                if let Some(key) = header.mask {
+                    mask::apply(&mut out[start..], key);
+                }
+                let (bytes, length) = header.to_bytes();
+                out.splice(start..start, bytes[..length].iter().copied());
+                return Ok(());
+            }
+            out.truncate(start);
+        }
+        self.frame(out, Opcode::Data(kind), payload)
+    }
+
+    /// Appends the header of a data message alone, where its payload needs nothing done to it and
+    /// may follow from where it is. False where it does.
+    pub(crate) fn message_header(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: MessageKind,
+        length: usize,
+        wanted: bool,
+    ) -> Result<bool> {
+        let compressed = self.compressor.as_ref().is_some_and(|c| wanted && length >= c.min_size);
+        if compressed || self.keys.is_some() {
+            return Ok(false);
+        }
+        self.header(Opcode::Data(kind), length, false)?.write(out);
+        Ok(true)
     }
 
     /// Appends a pong (RFC 6455, 5.5.3).
     pub(crate) fn pong(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<()> {
-        self.frame(out, OpCode::Control(Control::Pong), payload)
+        self.frame(out, Opcode::Pong, payload)
     }
 
     /// Appends a close frame (RFC 6455, 5.5.1).
@@ -43,22 +98,23 @@ impl Encoder {
             payload.extend_from_slice(&close.code.to_be_bytes());
             payload.extend_from_slice(close.reason.as_bytes());
         }
-        self.frame(out, OpCode::Control(Control::Close), &payload)
+        self.frame(out, Opcode::Close, &payload)
     }
 
-    fn frame(&mut self, out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) -> Result<()> {
+    fn header(&mut self, opcode: Opcode, length: usize, compressed: bool) -> Result<Header> {
         let mask = match &mut self.keys {
             Some(keys) => Some(keys.next()?),
             None => None,
         };
-        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
-        out.reserve(header.len(payload.len() as u64) + payload.len());
-        header
-            .format(payload.len() as u64, out)
-            .map_err(|e| Error::new(Kind::Internal, format!("encode a frame: {e}")))?;
+        Ok(Header { opcode, fin: true, compressed, mask, length: length as u64 })
+    }
+
+    fn frame(&mut self, out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) -> Result<()> {
+        let header = self.header(opcode, payload.len(), false)?;
+        header.write(out);
         let start = out.len();
         out.extend_from_slice(payload);
-        if let Some(key) = mask {
+        if let Some(key) = header.mask {
             mask::apply(&mut out[start..], key);
         }
         Ok(())
@@ -71,15 +127,15 @@ mod tests {
 
     #[test]
     fn a_server_sends_the_rfcs_examples() {
-        let mut encoder = Encoder::new(Role::Server);
+        let (mut encoder, spare) = (Encoder::new(Role::Server), Mutex::default());
         let mut out = Vec::new();
-        encoder.message(&mut out, MessageKind::Text, b"Hello").unwrap();
+        encoder.message(&mut out, MessageKind::Text, b"Hello", true, &spare).unwrap();
         assert_eq!(out, [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
         out.clear();
-        encoder.message(&mut out, MessageKind::Binary, &[7; 256]).unwrap();
+        encoder.message(&mut out, MessageKind::Binary, &[7; 256], true, &spare).unwrap();
         assert_eq!(out[..4], [0x82, 0x7e, 0x01, 0x00]);
         out.clear();
-        encoder.message(&mut out, MessageKind::Binary, &[7; 65536]).unwrap();
+        encoder.message(&mut out, MessageKind::Binary, &[7; 65536], true, &spare).unwrap();
         assert_eq!(out[..10], [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0]);
         out.clear();
         encoder.close(&mut out, &Close::new(NO_CODE, "")).unwrap();
@@ -89,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_client_masks_with_a_new_key_each_time() {
-        let mut encoder = Encoder::new(Role::Client);
+        let (mut encoder, spare) = (Encoder::new(Role::Client), Mutex::default());
         let mut out = Vec::new();
-        encoder.message(&mut out, MessageKind::Text, b"Hello").unwrap();
-        encoder.message(&mut out, MessageKind::Text, b"Hello").unwrap();
+        encoder.message(&mut out, MessageKind::Text, b"Hello", true, &spare).unwrap();
+        encoder.message(&mut out, MessageKind::Text, b"Hello", true, &spare).unwrap();
         let (a, b) = out.split_at(11);
         assert_eq!((a[..2].to_vec(), b[..2].to_vec()), (vec![0x81, 0x85], vec![0x81, 0x85]));
         assert_ne!(a[2..6], b[2..6]);

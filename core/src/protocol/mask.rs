@@ -41,6 +41,12 @@ pub(crate) fn apply(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
+/// The key for what follows after so many bytes.
+pub(crate) fn rotated(mut key: [u8; 4], count: usize) -> [u8; 4] {
+    key.rotate_left(count % 4);
+    key
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

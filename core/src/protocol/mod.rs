@@ -1,15 +1,24 @@
 //! The protocol of RFC 6455 without any I/O: bytes in, messages out; messages in, bytes out.
-//!
-//! tungstenite reads the frames for now; nothing outside this folder knows.
 
 mod close;
 mod decoder;
+mod deflate;
 mod encoder;
+mod extension;
+mod frame;
+mod inflate;
 mod mask;
+mod parameters;
+mod utf8;
 
 pub(crate) use close::{Close, NO_CLOSE_FRAME, NO_CODE, check};
 pub(crate) use decoder::{Decoder, Incoming, Violation};
+pub(crate) use deflate::{Deflater, Spare};
 pub(crate) use encoder::Encoder;
+pub(crate) use extension::{Agreed, Compression};
+pub(crate) use inflate::Inflater;
+
+pub(crate) use utf8::is_valid;
 
 /// Which side of a connection this is: clients mask what they send, servers do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -86,6 +86,9 @@ pub const CMWS_MESSAGE_BINARY: u32 = 2;
 /// Flag of `cmws_connection_send`: where the answer is `CMWS_STATUS_WOULD_BLOCK`, one
 /// `CMWS_EVENT_WRITABLE` comes when there is room.
 pub const CMWS_SEND_NOTIFY: u32 = 1;
+/// Flag of `cmws_connection_send`: this message is not compressed, also where compression was
+/// agreed on (RFC 7692, 6).
+pub const CMWS_SEND_UNCOMPRESSED: u32 = 2;
 
 /// Being made: neither open nor failed.
 pub const CMWS_STATE_CONNECTING: u32 = 0;
