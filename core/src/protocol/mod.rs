@@ -11,11 +11,11 @@ mod mask;
 mod request;
 mod rules;
 
-pub(crate) use answer::{Refusal, is_token, lines as answer_lines, switching};
+pub(crate) use answer::{Refusal, lines as answer_lines, switching};
 pub(crate) use close::{Close, NO_CLOSE_FRAME, NO_CODE, check};
 pub(crate) use decoder::{Decoder, Incoming, Violation};
 pub(crate) use encoder::Encoder;
-pub(crate) use request::{Asked, elements, parse as parse_request};
+pub(crate) use request::{elements, parse as parse_request};
 pub(crate) use rules::Rules;
 
 /// Which side of a connection this is: clients mask what they send, servers do not.
