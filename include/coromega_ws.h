@@ -192,6 +192,12 @@
 #define CMWS_EVENT_DEAD 6
 
 /**
+ * With the option `review`: a client's request waits for `cmws_connection_answer`. The handle is
+ * that of the connection it may become.
+ */
+#define CMWS_EVENT_REQUESTED 7
+
+/**
  * A text message: UTF-8 (RFC 6455, 5.6).
  */
 #define CMWS_MESSAGE_TEXT 1
@@ -661,6 +667,38 @@ cmws_status_t cmws_connection_header(cmws_handle_t connection,
                                      struct cmws_header_t *out_header);
 
 /**
+ * Answers a request that `CMWS_EVENT_REQUESTED` told of (option `review`). Until then the
+ * connection is CONNECTING, and `cmws_connection_info` and `cmws_connection_header` tell who asks
+ * for what.
+ *
+ * Status 101 upgrades: the connection then comes through ACCEPTED and `cmws_listener_accept`, under
+ * the same handle, unless the listener stops before. `subprotocol` must be one that the client
+ * offers; where it is empty, the option `subprotocols` decides. `headers` are sent behind ours;
+ * there is no body.
+ *
+ * Status 300 to 599 refuses with these headers and this body (64 KiB at most; `Content-Length` and
+ * `Connection` are ours), without a subprotocol. The handle is stale when the call returns OK, as
+ * after `cmws_connection_free`.
+ *
+ * A request that is not answered within `open_timeout`, the time of the whole handshake, is refused
+ * with 503, as are those of a listener that stops; so is one whose handle is freed. CLOSED if the
+ * request has ended in such a way, or the client has left; where it was not this program's doing,
+ * the event CLOSED tells so, and the handle wants `cmws_connection_free`. INVALID_ARGUMENT, and
+ * nothing is sent, for another status, what the client did not offer, a second answer, and a
+ * connection without such a request; INVALID_HEADER for headers that may not be sent.
+ *
+ * All arguments may go when the call returns. Any thread may call this.
+ */
+cmws_status_t cmws_connection_answer(cmws_handle_t connection,
+                                     uint16_t status,
+                                     const char *subprotocol,
+                                     uintptr_t subprotocol_length,
+                                     const struct cmws_header_t *headers,
+                                     uintptr_t header_count,
+                                     const uint8_t *body,
+                                     uintptr_t body_length);
+
+/**
  * Sends a message: text (UTF-8) or binary, of `length` bytes, which may go when the call returns.
  *
  * OK: the message was accepted whole, and leaves without any further call. WOULD_BLOCK: nothing
@@ -705,7 +743,8 @@ cmws_status_t cmws_connection_close(cmws_handle_t connection,
 /**
  * Lets go of a connection: its handle is stale at once, nothing more is told of it, and messages
  * that were not taken are dropped. If it is open it is closed with 1001 behind what was accepted,
- * without waiting. Does nothing for a handle that is none.
+ * without waiting. A request that waits for an answer is refused with 503. Does nothing for a
+ * handle that is none.
  */
 void cmws_connection_free(cmws_handle_t connection);
 

@@ -17,6 +17,7 @@ use crate::{
     process,
     protocol::{self, Close, Encoder, Message, NO_CLOSE_FRAME, Role},
     request::Request,
+    review::Review,
     writer::Writer,
 };
 
@@ -42,11 +43,13 @@ pub(crate) struct End {
     text: Box<[u8]>,
 }
 
-/// Control frames that the runtime wants sent: at most one pong and one close.
+/// What guests and the runtime leave for each other: control frames that the runtime wants sent,
+/// at most one pong and one close; before it opens, the review of its request.
 #[derive(Default)]
 pub(crate) struct Control {
     pub pong: Option<Box<[u8]>>,
     pub close: Option<Close>,
+    pub review: Option<Box<Review>>,
 }
 
 /// A connection, as its handle names it.
@@ -150,8 +153,8 @@ impl Connection {
 
     /// For the runtime: nothing more will come. `error` is None after a closing handshake.
     pub(crate) fn ended(self: &Arc<Self>, error: Option<Error>) {
-        let text = match (&error, self.request.get(), self.first_close.get()) {
-            (Some(e), None, _) => e.text.as_bytes(), // it never opened
+        let text = match (&error, self.was_open(), self.first_close.get()) {
+            (Some(e), false, _) => e.text.as_bytes(),
             (_, _, Some(close)) => close.reason.as_bytes(),
             _ => b"",
         };
@@ -228,18 +231,23 @@ impl Connection {
             State::Closed
         } else if self.first_close.get().is_some() {
             State::Closing
-        } else if self.request.get().is_some() {
+        } else if self.was_open() {
             State::Open
         } else {
             State::Connecting
         }
     }
 
+    /// Whether its opening handshake is done. The request is known before, where it is reviewed.
+    fn was_open(&self) -> bool {
+        self.request.get().is_some() && !self.is_under_review()
+    }
+
     /// Code and reason of the first close frame, whoever sent it; 1006 if it ended without one,
     /// None before either.
     pub fn close_info(&self) -> Option<(u16, &str)> {
         // Closed before it opened: no frame was sent.
-        let frame = self.first_close.get().filter(|_| self.request.get().is_some());
+        let frame = self.first_close.get().filter(|_| self.was_open());
         match (frame, self.end.get()) {
             (Some(close), _) => Some((close.code, &close.reason)),
             (None, Some(_)) => Some((NO_CLOSE_FRAME, "")),
@@ -253,7 +261,7 @@ impl Connection {
         self.end.get().map(|end| (end.error.as_ref(), &*end.text))
     }
 
-    /// The request of its opening handshake; None before that.
+    /// The request of its opening handshake; None before that is known.
     pub fn request(&self) -> Option<&Request> {
         self.request.get()
     }

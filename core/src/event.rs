@@ -20,6 +20,8 @@ pub enum EventKind {
     Closed = 5,
     /// A listener stopped.
     Dead = 6,
+    /// A client's request waits for the guest's answer.
+    Requested = 7,
 }
 
 /// Something that happened, and to whom.

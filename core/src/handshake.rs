@@ -1,15 +1,10 @@
 //! The opening handshake of both sides (RFC 6455, 4). Heads are read here and parsed once they are
-//! whole; what follows them is kept for the connection. tungstenite writes requests and answers
-//! them.
+//! whole; what follows them is kept for the connection. tungstenite writes a client's requests.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::io;
 
 use rustix::net::Shutdown;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, Uri};
 
 use crate::{
@@ -40,33 +35,44 @@ impl Head {
         self.socket.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Reads until the head is whole.
+    /// Reads until the head is whole, and no more than `MAX_HEAD` bytes.
     async fn read(&mut self) -> io::Result<()> {
         loop {
-            let seen = self.head.len();
             let mut bytes = [0; 1024];
-            let got = self.socket()?.read(&mut bytes).await?;
+            let seen = self.head.len();
+            let room = bytes.len().min(limits::MAX_HEAD.saturating_sub(seen));
+            if room == 0 {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the head is larger than 16 KiB"));
+            }
+            let got = self.socket()?.read(&mut bytes[..room]).await?;
             if got == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            if seen + got > self.head.capacity() {
+                // Not more than a head can be: a vector by itself would double what it has.
+                let wanted = (2 * seen).clamp(bytes.len(), limits::MAX_HEAD);
+                self.head.reserve_exact(wanted.max(seen + got) - seen);
+            }
             self.head.extend_from_slice(&bytes[..got]);
             // Its end may have arrived split.
-            let from = seen.saturating_sub(3);
-            let end = self.head[from..].windows(4).position(|w| w == b"\r\n\r\n").map(|at| from + at + 4);
-            if end.unwrap_or(self.head.len()) > limits::MAX_HEAD {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the head is larger than 16 KiB"));
-            }
-            if let Some(end) = end {
-                self.leftover = self.head.split_off(end);
+            let from = seen.saturating_sub(2);
+            if let Some(end) = end_of_head(&self.head[from..]) {
+                self.leftover = self.head.split_off(from + end);
                 return Ok(());
             }
         }
     }
 
+    /// Hands the socket over to its connection, with the bytes behind the head.
+    fn release(mut self) -> io::Result<(Socket, Vec<u8>)> {
+        let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
+        Ok((socket, std::mem::take(&mut self.leftover)))
+    }
+
     /// Hands the socket over to its connection.
-    fn upgraded(mut self, request: Request) -> Result<Upgraded> {
-        let socket = self.socket.take().ok_or(Kind::Internal)?;
-        Ok(Upgraded { stream: socket, leftover: std::mem::take(&mut self.leftover), request, agreed: None })
+    fn upgraded(self, request: Request) -> Result<Upgraded> {
+        let (stream, leftover) = self.release().map_err(|_| Kind::Internal)?;
+        Ok(Upgraded { stream, leftover, request, agreed: None })
     }
 }
 
@@ -79,30 +85,15 @@ impl Drop for Head {
     }
 }
 
-/// For tungstenite: a stream on which there is the head, and nothing behind it.
-impl AsyncRead for Head {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let part = out.remaining().min(self.head.len());
-        out.put_slice(&self.head[..part]);
-        self.head.drain(..part);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Head {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(self.socket()?).poll_write(cx, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.socket()?).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(self.socket()?).poll_shutdown(cx)
-    }
+/// The place behind the first empty line, whether its lines end with CR LF, as they should, or with
+/// LF: who sends the latter shall not wait in vain for an answer.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let mut lines = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
+    lines.find_map(|start| match bytes.get(start..)? {
+        [b'\n', ..] => Some(start + 1),
+        [b'\r', b'\n', ..] => Some(start + 2),
+        _ => None,
+    })
 }
 
 /// What a handshake leaves: the socket, the bytes behind the head, and the request.

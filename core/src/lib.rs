@@ -23,6 +23,7 @@ mod options;
 mod process;
 mod protocol;
 mod request;
+mod review;
 mod runtime;
 mod socket;
 mod sys;

@@ -123,8 +123,10 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const MAX_HEAD: usize = 16 * 1024;
 /// How long a client that was refused has to read why.
 pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Header fields in the answer of a server.
+/// Header fields in a request, or in the answer of a server.
 pub const MAX_HEADERS: usize = 100;
+/// The largest body of an answer that a program gives to a request that it refuses.
+pub const MAX_ANSWER_BODY: usize = 64 * 1024;
 /// The largest reason of a close frame (RFC 6455, 5.5).
 pub const MAX_CLOSE_REASON: usize = 123;
 /// The longest that a corked byte waits for the script; the timer fires a little earlier.

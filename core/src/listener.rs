@@ -11,10 +11,9 @@ use std::{
 
 use rustix::{io::Errno, net::Shutdown};
 use tokio::{
-    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
@@ -23,11 +22,13 @@ use crate::{
     error::{Error, Kind, Result, io_text},
     event::{Event, EventKind, Source},
     handle::{self, HandleKind},
-    handshake, limits,
+    handshake::server::Client,
+    limits,
     mailbox::Mailbox,
     options::Options,
     process,
-    protocol::{Close, Encoder, Role},
+    protocol::{Refusal, Role, Rules, elements},
+    review::{self, Denied},
     runtime::Runtime,
     socket::Socket,
 };
@@ -51,6 +52,7 @@ pub struct Listener {
     pub(crate) handle: u64,
     mailbox: Arc<Mailbox>,
     options: Arc<Options>,
+    rules: Rules,
     address: SocketAddr,
     /// To be shut down by whoever ends the listener, so that its port is free at once.
     socket: Mutex<Option<StdListener>>,
@@ -88,7 +90,12 @@ impl Listener {
     }
 
     /// Serves a socket that listens, and returns the listener's handle.
-    pub(crate) fn start(mailbox: Arc<Mailbox>, socket: StdListener, options: Options) -> Result<u64> {
+    pub(crate) fn start(
+        mailbox: Arc<Mailbox>,
+        socket: StdListener,
+        options: Options,
+        rules: Rules,
+    ) -> Result<u64> {
         let runtime = mailbox.process().runtime()?;
         let failed = |e| Error::new(Kind::Listen, io_text(&e));
         let address = socket.local_addr().map_err(failed)?;
@@ -97,6 +104,7 @@ impl Listener {
             handle: handle::new(HandleKind::Listener),
             mailbox,
             options: Arc::new(options),
+            rules,
             address,
             socket: Mutex::new(Some(second)),
             waiting: Mutex::default(),
@@ -150,14 +158,21 @@ impl Listener {
     /// Takes up to `capacity` clients, hands each handle to `take`, and returns how many; fails
     /// with `Closed` if the listener has ended.
     pub fn accept(&self, capacity: usize, mut take: impl FnMut(u64)) -> Result<usize> {
-        let taken: Vec<_> = {
+        let mut taken = Vec::new();
+        {
             let mut waiting = self.waiting();
             if waiting.ended {
                 return Err(Kind::Closed.into());
             }
-            let count = capacity.min(waiting.clients.len());
-            waiting.clients.drain(..count).collect()
-        };
+            while taken.len() < capacity
+                && let Some(client) = waiting.clients.pop_front()
+            {
+                // Whoever reviewed its request may have let go of it since.
+                if !client.0.freed.load(Ordering::Acquire) {
+                    taken.push(client);
+                }
+            }
+        }
         for (client, _place) in &taken {
             take(client.handle);
             client.announce();
@@ -264,21 +279,73 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
 /// A client's handshake, then its connection.
 async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Runtime) {
     let _ = client.set_nodelay(true);
-    let limit = listener.options.open_timeout();
-    let Some(head) = handshake::server::read_request(Socket::Tcp(client), limit).await else { return };
+    let deadline = Instant::now() + listener.options.open_timeout();
+    let asked = Client::read(Socket::Tcp(client), &listener.rules, &listener.options, deadline).await;
+    let Some((mut client, request)) = asked else { return };
     // The answer waits for a place: a client that has been answered can be taken.
-    let Ok(Ok(place)) = timeout(limit, listener.places.clone().acquire_owned()).await else { return };
-    let Ok(Ok(mut upgraded)) = timeout(limit, handshake::server::accept(head)).await else { return };
-    let Ok(connection) = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone())
-    else {
-        // The mailbox was closed just now: this client hears of it like the others.
-        let mut frame = Vec::new();
-        if Encoder::new(Role::Server).close(&mut frame, &Close::going_away()).is_ok() {
-            let _ = upgraded.stream.write_all(&frame).await;
-        }
-        return;
+    let place = match timeout_at(deadline, listener.places.clone().acquire_owned()).await {
+        Ok(Ok(place)) => place,
+        Ok(Err(_)) => return client.refuse(&Refusal::new(503, CLOSING)).await,
+        Err(_) => return client.refuse(&Refusal::new(503, "The server is busy.\n")).await,
     };
-    let _ = connection.request.set(upgraded.request);
-    Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, upgraded.agreed, runtime);
-    listener.offer(connection, place);
+    let made = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone());
+    let Ok(connection) = made else { return client.refuse(&Refusal::new(503, CLOSING)).await };
+    let _ = connection.request.set(request);
+    let mut unopened = Unopened { connection: Some(connection.clone()), error: None };
+    let (mut subprotocol, mut lines) = (Vec::new(), Vec::new());
+    if listener.options.review {
+        match review::ask(&connection, &mut client, &listener.stopped, deadline).await {
+            Ok(chosen) => (subprotocol, lines) = chosen,
+            Err(Denied { refusal, error }) => {
+                unopened.error = Some(error);
+                drop((unopened, place)); // the guest hears of it now
+                if let Some(refusal) = refusal {
+                    client.refuse(&refusal).await;
+                }
+                return;
+            }
+        }
+    }
+    if let Some(request) = connection.request() {
+        if subprotocol.is_empty() {
+            let offers = elements(request.values("Sec-WebSocket-Protocol"));
+            subprotocol.extend_from_slice(listener.rules.choose(offers));
+        }
+        request.choose_subprotocol(&subprotocol);
+    }
+    lines.extend_from_slice(&listener.rules.lines);
+    let agreed = client.agreed;
+    match timeout_at(deadline, client.upgrade(&subprotocol, &lines)).await {
+        Ok(Ok((socket, leftover))) => {
+            unopened.connection = None;
+            connection.control().review = None;
+            connection.inbox().announced = false; // until it is taken
+            Driver::start(connection.clone(), socket, leftover, agreed, runtime);
+            listener.offer(connection, place);
+        }
+        Ok(Err(e)) => unopened.error = Some(Error::new(Kind::Tcp, io_text(&e))),
+        Err(_) => unopened.error = Some(Error::new(Kind::Timeout, "the client does not read its answer")),
+    }
+}
+
+const CLOSING: &str = "The server is closing.\n";
+
+/// Ends a connection that does not come to open, whatever keeps it from that.
+struct Unopened {
+    /// None once it is open.
+    connection: Option<Arc<Connection>>,
+    error: Option<Error>,
+}
+
+impl Drop for Unopened {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let error = self.error.take();
+            connection.ended(Some(error.unwrap_or_else(|| Kind::Internal.into())));
+            if !connection.inbox().announced {
+                Connection::free(connection.handle); // the guest never heard of it
+            }
+            connection.give_up();
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     listener::Listener,
     options::Options,
     process::{self, Process},
-    protocol::{Role, Spare},
+    protocol::{Role, Rules, Spare},
     sys,
     wake::{Waited, Wake},
 };
@@ -312,9 +312,10 @@ impl Mailbox {
     /// Binds and listens, and returns the listener's handle.
     pub fn listen(self: &Arc<Self>, host: &[u8], port: u16, options: Options) -> Result<u64> {
         options.check(Role::Server)?;
+        let rules = Rules::new(&options)?;
         let socket = Listener::bind(host, port)?;
         self.start_timer_task()?;
-        Listener::start(self.clone(), socket, options)
+        Listener::start(self.clone(), socket, options, rules)
     }
 
     /// Ends a mailbox with its listeners and connections (1001). Accepted bytes get at most

@@ -1,16 +1,21 @@
 //! The request of an opening handshake, kept small: one buffer and the places in it.
 
-use std::{net::SocketAddr, ops::Range};
+use std::{
+    net::SocketAddr,
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use crate::headers::Header;
 
 /// What a connection was asked for with.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Request {
     bytes: Box<[u8]>,
     path: Range<u16>,
     query: Range<u16>,
-    subprotocol: Range<u16>,
+    /// Its place in `bytes`: the start, and the end in the upper half. A server chooses late.
+    subprotocol: AtomicU32,
     headers: Box<[(Range<u16>, Range<u16>)]>,
     peer: Option<SocketAddr>,
 }
@@ -39,7 +44,25 @@ impl Request {
         let subprotocol = keep(subprotocol).unwrap_or_default();
         let headers =
             headers.filter_map(|(name, value)| Some((keep(name.as_bytes())?, keep(value)?))).collect();
+        let subprotocol = AtomicU32::new(pack(&subprotocol));
         Request { bytes: bytes.into(), path, query, subprotocol, headers, peer }
+    }
+
+    /// For a server: this is the subprotocol. It is one that the request offers.
+    pub(crate) fn choose_subprotocol(&self, chosen: &[u8]) {
+        // The same bytes anywhere in the request will do.
+        let at = (!chosen.is_empty()).then(|| self.bytes.windows(chosen.len()).position(|w| w == chosen));
+        if let Some(start) = at.flatten() {
+            let range = start as u16..(start + chosen.len()) as u16;
+            self.subprotocol.store(pack(&range), Ordering::Release);
+        }
+    }
+
+    /// The values of a header field, in the order they came.
+    pub(crate) fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let named =
+            move |h: &&(Range<u16>, Range<u16>)| self.part(&h.0).eq_ignore_ascii_case(name.as_bytes());
+        self.headers.iter().filter(named).map(|h| self.part(&h.1))
     }
 
     fn part(&self, range: &Range<u16>) -> &[u8] {
@@ -58,7 +81,8 @@ impl Request {
 
     /// The subprotocol that was agreed on, or nothing.
     pub fn subprotocol(&self) -> &[u8] {
-        self.part(&self.subprotocol)
+        let packed = self.subprotocol.load(Ordering::Acquire);
+        self.part(&(packed as u16..(packed >> 16) as u16))
     }
 
     /// How many header fields there are.
@@ -76,4 +100,8 @@ impl Request {
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
+}
+
+fn pack(range: &Range<u16>) -> u32 {
+    u32::from(range.end) << 16 | u32::from(range.start)
 }

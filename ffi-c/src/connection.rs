@@ -9,7 +9,7 @@ use coromega_ws_abi::{
 use coromega_ws_core::{Connection, MessageKind};
 
 use crate::{
-    guard::{Array, bytes, check_output, guard, guard_silent, invalid, store, store_sized},
+    guard::{Array, bytes, check_output, fields, guard, guard_silent, invalid, store, store_sized},
     listener::address_to_c,
     message,
 };
@@ -76,6 +76,52 @@ pub unsafe extern "C" fn cmws_connection_header(
         };
         // SAFETY: as this function's contract says.
         unsafe { store_sized(out_header, header_size, header) }
+    })
+}
+
+/// Answers a request that `CMWS_EVENT_REQUESTED` told of (option `review`). Until then the
+/// connection is CONNECTING, and `cmws_connection_info` and `cmws_connection_header` tell who asks
+/// for what.
+///
+/// Status 101 upgrades: the connection then comes through ACCEPTED and `cmws_listener_accept`, under
+/// the same handle, unless the listener stops before. `subprotocol` must be one that the client
+/// offers; where it is empty, the option `subprotocols` decides. `headers` are sent behind ours;
+/// there is no body.
+///
+/// Status 300 to 599 refuses with these headers and this body (64 KiB at most; `Content-Length` and
+/// `Connection` are ours), without a subprotocol. The handle is stale when the call returns OK, as
+/// after `cmws_connection_free`.
+///
+/// A request that is not answered within `open_timeout`, the time of the whole handshake, is refused
+/// with 503, as are those of a listener that stops; so is one whose handle is freed. CLOSED if the
+/// request has ended in such a way, or the client has left; where it was not this program's doing,
+/// the event CLOSED tells so, and the handle wants `cmws_connection_free`. INVALID_ARGUMENT, and
+/// nothing is sent, for another status, what the client did not offer, a second answer, and a
+/// connection without such a request; INVALID_HEADER for headers that may not be sent.
+///
+/// All arguments may go when the call returns. Any thread may call this.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_answer(
+    connection: cmws_handle_t,
+    status: u16,
+    subprotocol: *const c_char,
+    subprotocol_length: usize,
+    headers: *const cmws_header_t,
+    header_count: usize,
+    body: *const u8,
+    body_length: usize,
+) -> cmws_status_t {
+    guard(|| {
+        let connection = Connection::find(connection)?;
+        // SAFETY: as this function's contract says.
+        let (subprotocol, headers, body) = unsafe {
+            (
+                bytes(subprotocol, subprotocol_length)?,
+                fields(headers, header_count)?,
+                bytes(body, body_length)?,
+            )
+        };
+        connection.answer(status, subprotocol, &headers, body)
     })
 }
 
@@ -164,7 +210,8 @@ pub unsafe extern "C" fn cmws_connection_close(
 
 /// Lets go of a connection: its handle is stale at once, nothing more is told of it, and messages
 /// that were not taken are dropped. If it is open it is closed with 1001 behind what was accepted,
-/// without waiting. Does nothing for a handle that is none.
+/// without waiting. A request that waits for an answer is refused with 503. Does nothing for a
+/// handle that is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn cmws_connection_free(connection: cmws_handle_t) {
     guard_silent(|| Connection::free(connection));

@@ -7,8 +7,8 @@ use std::{
     slice,
 };
 
-use coromega_ws_abi::{CMWS_STATUS_OK, cmws_status_t};
-use coromega_ws_core::{Error, Kind, Result};
+use coromega_ws_abi::{CMWS_STATUS_OK, cmws_header_t, cmws_status_t};
+use coromega_ws_core::{Error, Header, Kind, Result};
 
 thread_local! {
     /// Why the last failing call on this thread failed.
@@ -67,6 +67,33 @@ pub(crate) unsafe fn bytes<'a, T>(data: *const T, length: usize) -> Result<&'a [
     }
     // SAFETY: not NULL and readable, says the caller; the length fits.
     Ok(unsafe { slice::from_raw_parts(data.cast(), length) })
+}
+
+/// Header fields that a caller passes.
+///
+/// # Safety
+/// `headers` is NULL, or `count` structs can be read there, and what they point to, for as long as
+/// `'a`.
+pub(crate) unsafe fn fields<'a>(headers: *const cmws_header_t, count: usize) -> Result<Vec<Header<'a>>> {
+    if headers.is_null() && count > 0 {
+        return Err(invalid("headers is NULL with a count"));
+    }
+    // A head holds fewer: this bounds what a wrong count can do.
+    if count > 10_000 {
+        return Err(invalid("more than 10,000 headers"));
+    }
+    let mut fields = Vec::with_capacity(count);
+    for index in 0..count {
+        // SAFETY: the caller's promise, for the array and what it points to.
+        fields.push(unsafe {
+            let header = headers.add(index).read();
+            Header {
+                name: bytes(header.name, header.name_length)?,
+                value: bytes(header.value, header.value_length)?,
+            }
+        });
+    }
+    Ok(fields)
 }
 
 /// Stores an output.

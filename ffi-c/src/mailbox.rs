@@ -3,10 +3,10 @@
 use std::{ffi::c_char, os::fd::AsRawFd, time::Duration};
 
 use coromega_ws_abi::{cmws_event_t, cmws_handle_t, cmws_header_t, cmws_options_t, cmws_status_t};
-use coromega_ws_core::{Connection, Error, Event, EventKind, Header, Listener, Mailbox, Source};
+use coromega_ws_core::{Connection, Error, Event, EventKind, Listener, Mailbox, Source};
 
 use crate::{
-    guard::{Array, bytes, check_output, guard, invalid, store},
+    guard::{Array, bytes, check_output, fields, guard, store},
     options,
 };
 
@@ -175,26 +175,10 @@ pub unsafe extern "C" fn cmws_mailbox_connect(
     guard(|| {
         check_output(out_connection)?;
         let mailbox = Mailbox::find(mailbox)?;
-        if headers.is_null() && header_count > 0 {
-            return Err(invalid("headers is NULL with a count"));
-        }
-        // A request's head holds fewer: this bounds what a wrong count can do.
-        if header_count > 10_000 {
-            return Err(invalid("more than 10,000 headers"));
-        }
-        let mut extra = Vec::with_capacity(header_count);
-        for index in 0..header_count {
-            // SAFETY: as this function's contract says, for the array and what it points to.
-            extra.push(unsafe {
-                let header = headers.add(index).read();
-                Header {
-                    name: bytes(header.name, header.name_length)?,
-                    value: bytes(header.value, header.value_length)?,
-                }
-            });
-        }
         // SAFETY: as this function's contract says.
-        let (address, options) = unsafe { (bytes(address, address_length)?, options::read(options)?) };
+        let (extra, address, options) = unsafe {
+            (fields(headers, header_count)?, bytes(address, address_length)?, options::read(options)?)
+        };
         let connection = mailbox.connect(address, &extra, options)?;
         // SAFETY: checked for NULL above; otherwise as this function's contract says.
         unsafe { store(out_connection, connection) }

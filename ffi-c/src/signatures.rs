@@ -15,7 +15,7 @@ check_types! {
     cmws_mailbox_connect cmws_mailbox_listen
     cmws_listener_address cmws_listener_accept cmws_listener_close cmws_listener_free
     cmws_connection_info cmws_connection_header cmws_connection_send cmws_connection_receive cmws_connection_close
-    cmws_connection_free
+    cmws_connection_answer cmws_connection_free
     cmws_message_release
 }
 
@@ -52,6 +52,7 @@ check_numbers! {
     CMWS_EVENT_WRITABLE = EventKind::Writable;
     CMWS_EVENT_CLOSED = EventKind::Closed;
     CMWS_EVENT_DEAD = EventKind::Dead;
+    CMWS_EVENT_REQUESTED = EventKind::Requested;
     CMWS_MESSAGE_TEXT = MessageKind::Text;
     CMWS_MESSAGE_BINARY = MessageKind::Binary;
     CMWS_STATE_CONNECTING = State::Connecting;

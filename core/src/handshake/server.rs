@@ -1,80 +1,117 @@
 //! A server's part of the opening handshake.
 
-use std::{io, time::Duration};
+use std::{future::pending, io};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
-};
-use tokio_tungstenite::{
-    accept_hdr_async,
-    tungstenite::{
-        self,
-        error::ProtocolError,
-        handshake::server::{self, ErrorResponse},
-    },
+    time::{Instant, timeout, timeout_at},
 };
 
-use super::{Head, Upgraded, bad, fields, target};
-use crate::{error::Result, limits, request::Request, socket::Socket};
+use super::Head;
+use crate::{
+    limits,
+    options::Options,
+    protocol::{self, Agreed, Malformed, Refusal, Role, Rules, parse_request, switching},
+    request::Request,
+    socket::Socket,
+};
 
-/// Reads the head of a client's request, to be parsed once it is whole. None if that fails: then
-/// the client has been answered, if it is still there.
-pub(crate) async fn read_request(socket: Socket, limit: Duration) -> Option<Head> {
-    let mut stream = Head::new(socket);
-    let refusal = match timeout(limit, stream.read()).await {
-        Ok(Ok(())) => return Some(stream),
-        Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => "431 Request Header Fields Too Large",
-        Ok(Err(_)) => return None,
-        Err(_) => "408 Request Timeout",
-    };
-    refuse(stream, refusal).await;
-    None
+/// A client that has asked for something that may be upgraded, and waits for its answer.
+pub(crate) struct Client {
+    stream: Head,
+    accept: String,
+    /// The compression that is agreed on, and what says so in the answer.
+    pub agreed: Option<Agreed>,
+    extensions: String,
 }
 
-/// A server's part, after `read_request`. A client that asks for something else, or asks badly,
-/// gets an HTTP answer.
-pub(crate) async fn accept(mut stream: Head) -> Result<Upgraded> {
-    let peer = stream.socket.as_ref().and_then(|s| s.peer());
-    let mut request = None;
-    // The size of the error is tungstenite's choice.
-    #[allow(clippy::result_large_err)]
-    let take =
-        |head: &server::Request, response: server::Response| -> Result<server::Response, ErrorResponse> {
-            request = Some(Request::new(target(head.uri()), fields(head.headers()), b"", peer));
-            Ok(response)
+impl Client {
+    /// Reads the request's head and checks it. None if that fails: then the client has been
+    /// answered, if it is still there.
+    pub(crate) async fn read(
+        socket: Socket,
+        rules: &Rules,
+        options: &Options,
+        deadline: Instant,
+    ) -> Option<(Client, Request)> {
+        let peer = socket.peer();
+        let mut stream = Head::new(socket);
+        let refusal = match timeout_at(deadline, stream.read()).await {
+            Ok(Ok(())) => {
+                let head = std::mem::take(&mut stream.head);
+                let checked = parse_request(&head, rules, peer)
+                    .and_then(|asked| Ok((agree_on_extensions(&asked.request, options)?, asked)));
+                match checked {
+                    Ok(((agreed, extensions), asked)) => {
+                        let client = Client { stream, accept: asked.accept, agreed, extensions };
+                        return Some((client, asked.request));
+                    }
+                    Err(refusal) => refusal,
+                }
+            }
+            Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => {
+                Refusal::new(431, "The request's head is larger than 16 KiB.\n")
+            }
+            Ok(Err(_)) => return None,
+            Err(_) => Refusal::new(408, "The request did not come in time.\n"),
         };
-    if let Err(error) = accept_hdr_async(&mut stream, take).await {
-        if let Some(answer) = answer(&error) {
-            refuse(stream, answer).await;
+        refuse(stream, &refusal).await;
+        None
+    }
+
+    /// Waits until the client is gone. What it sends meanwhile is kept, up to the size of a head.
+    pub(crate) async fn gone(&mut self) -> io::Error {
+        loop {
+            let mut bytes = [0; 1024];
+            let room = bytes.len().min(limits::MAX_HEAD.saturating_sub(self.stream.leftover.len()));
+            if room == 0 {
+                return pending().await;
+            }
+            let read = match self.stream.socket() {
+                Ok(socket) => socket.read(&mut bytes[..room]).await,
+                Err(e) => Err(e),
+            };
+            match read {
+                Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
+                Ok(got) => self.stream.leftover.extend_from_slice(&bytes[..got]),
+                Err(e) => return e,
+            }
         }
-        return Err(bad(&error.to_string()));
     }
-    stream.upgraded(request.unwrap_or_default())
-}
 
-/// The HTTP answer to a request that can't be upgraded; None where nobody is left to read it.
-fn answer(error: &tungstenite::Error) -> Option<&'static str> {
-    use ProtocolError::{
-        MissingConnectionUpgradeHeader, MissingSecWebSocketVersionHeader, MissingUpgradeWebSocketHeader,
-        WrongHttpMethod,
-    };
-    match error {
-        tungstenite::Error::Io(_) => None,
-        tungstenite::Error::Protocol(WrongHttpMethod) => Some("405 Method Not Allowed\r\nAllow: GET"),
-        tungstenite::Error::Protocol(
-            MissingConnectionUpgradeHeader | MissingUpgradeWebSocketHeader | MissingSecWebSocketVersionHeader,
-        ) => Some("426 Upgrade Required\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"),
-        _ => Some("400 Bad Request"),
+    /// Sends the answer that opens the connection. Gives its socket, and what has come over it.
+    pub(crate) async fn upgrade(mut self, subprotocol: &[u8], lines: &[u8]) -> io::Result<(Socket, Vec<u8>)> {
+        let answer = switching(&self.accept, subprotocol, &self.extensions, lines);
+        let socket = self.stream.socket()?;
+        socket.write_all(&answer).await?;
+        socket.flush().await?;
+        self.stream.release()
+    }
+
+    /// Sends another answer, and ends the socket.
+    pub(crate) async fn refuse(self, refusal: &Refusal) {
+        refuse(self.stream, refusal).await;
     }
 }
 
-/// Sends an answer without a body, and reads on until the client has it.
-async fn refuse(mut stream: Head, answer: &str) {
-    let answer = format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+/// Decides on the extensions that a client offers (RFC 6455, 9.1), before anybody is asked about
+/// the request. Gives the value of the answer's Sec-WebSocket-Extensions, too; empty: none.
+fn agree_on_extensions(request: &Request, options: &Options) -> Result<(Option<Agreed>, String), Refusal> {
+    let Some(ours) = options.compression(Role::Server) else { return Ok(Default::default()) };
+    match protocol::accept(request.values("Sec-WebSocket-Extensions"), &ours) {
+        Ok(Some((agreed, value))) => Ok((Some(agreed), value)),
+        Ok(None) => Ok(Default::default()),
+        Err(Malformed) => {
+            Err(Refusal::new(400, "Sec-WebSocket-Extensions is not as RFC 6455, 9.1 has it.\n"))
+        }
+    }
+}
+
+/// Sends an answer, and reads on until the client has it.
+async fn refuse(mut stream: Head, refusal: &Refusal) {
     let _ = timeout(limits::REFUSAL_TIMEOUT, async {
         let socket = stream.socket()?;
-        socket.write_all(answer.as_bytes()).await?;
+        socket.write_all(&refusal.bytes()).await?;
         socket.shutdown().await?;
         let mut rest = [0; 1024];
         while socket.read(&mut rest).await? > 0 {}

@@ -1,5 +1,6 @@
 //! The protocol of RFC 6455 without any I/O: bytes in, messages out; messages in, bytes out.
 
+mod answer;
 mod close;
 mod decoder;
 mod deflate;
@@ -7,17 +8,24 @@ mod encoder;
 mod extension;
 mod frame;
 mod inflate;
+mod key;
 mod mask;
 mod parameters;
+mod request;
+mod rules;
 mod utf8;
 
+pub(crate) use answer::{Refusal, lines as answer_lines, switching};
 pub(crate) use close::{Close, NO_CLOSE_FRAME, NO_CODE, check};
 pub(crate) use decoder::{Decoder, Incoming, Violation};
 pub(crate) use deflate::{Deflater, Spare};
 pub(crate) use encoder::Encoder;
-pub(crate) use extension::{Agreed, Compression};
+pub(crate) use extension::{Agreed, Compression, accept, check_answer, offer};
 pub(crate) use inflate::Inflater;
+pub(crate) use parameters::Malformed;
 
+pub(crate) use request::{elements, parse as parse_request};
+pub(crate) use rules::Rules;
 pub(crate) use utf8::is_valid;
 
 /// Which side of a connection this is: clients mask what they send, servers do not.

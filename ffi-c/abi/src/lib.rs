@@ -77,6 +77,9 @@ pub const CMWS_EVENT_WRITABLE: u32 = 4;
 pub const CMWS_EVENT_CLOSED: u32 = 5;
 /// A listener stopped.
 pub const CMWS_EVENT_DEAD: u32 = 6;
+/// With the option `review`: a client's request waits for `cmws_connection_answer`. The handle is
+/// that of the connection it may become.
+pub const CMWS_EVENT_REQUESTED: u32 = 7;
 
 /// A text message: UTF-8 (RFC 6455, 5.6).
 pub const CMWS_MESSAGE_TEXT: u32 = 1;
@@ -271,6 +274,7 @@ functions! {
 
     cmws_connection_info(connection: cmws_handle_t, info_size: usize, out_info: *mut cmws_connection_info_t) -> cmws_status_t;
     cmws_connection_header(connection: cmws_handle_t, index: usize, header_size: usize, out_header: *mut cmws_header_t) -> cmws_status_t;
+    cmws_connection_answer(connection: cmws_handle_t, status: u16, subprotocol: *const c_char, subprotocol_length: usize, headers: *const cmws_header_t, header_count: usize, body: *const u8, body_length: usize) -> cmws_status_t;
     cmws_connection_send(connection: cmws_handle_t, kind: u32, data: *const u8, length: usize, flags: u32) -> cmws_status_t;
     cmws_connection_receive(connection: cmws_handle_t, messages: *mut cmws_message_t, message_size: usize, capacity: usize, out_count: *mut usize) -> cmws_status_t;
     cmws_message_release(messages: *mut cmws_message_t, message_size: usize, count: usize);
