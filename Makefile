@@ -20,12 +20,13 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test soak build install script header docs lint clean setup
+.PHONY: help demo test soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
 	@echo "make test                 every test"
 	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
+	@echo "make bench WSLOAD=FILE    the C echo server against fastwebsockets' (FILE: the load generator)"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
 	@echo "make install PREFIX=DIR   installs the library and the Lua modules (default /usr/local)"
 	@echo "make script FILE=x.lua    runs a script on each Lua (LUA=lua5.4 picks one;"
@@ -81,6 +82,9 @@ test: build
 
 soak: build
 	COROMEGA_SOAK=$(COUNT) $(VENV)/bin/python -m pytest -q -s tests/interop -k S14
+
+bench:
+	@bench/compare.py
 
 install: build/library.stamp $(LUA_MODULES)
 	tools/install.sh $(TARGET) $(PREFIX) $(DESTDIR)

@@ -8,6 +8,7 @@ say() {
 
 say "cargo fmt"
 cargo fmt --all --check
+cargo fmt --manifest-path bench/peers/Cargo.toml --check
 say "clippy: core and the C ABI"
 cargo clippy "$@" --all-targets -p coromega_ws_core -p coromega_ws_abi -p coromega_ws -- -D warnings
 for lua in lua51 lua52 lua53 lua54; do
@@ -21,8 +22,8 @@ say "Lua: every file parses on 5.1"
 find lua-binding examples tests -name '*.lua' -exec luac5.1 -p {} +
 
 say "Python: ruff"
-.venv/bin/ruff check --no-cache --quiet python-binding examples tests tools
-.venv/bin/python -m compileall -q python-binding/coromega_ws examples/python tests tools
+.venv/bin/ruff check --no-cache --quiet python-binding examples tests tools bench
+.venv/bin/python -m compileall -q python-binding/coromega_ws examples/python tests tools bench
 
 say "C: the examples, with every warning an error"
 export PKG_CONFIG_PATH="$PWD/build/stage/lib/pkgconfig"
@@ -31,7 +32,7 @@ for source in examples/c/*.c; do
 done
 
 say "shell: every script parses"
-for script in tools/*.sh tests/*/*.sh .ci/run; do
+for script in tools/*.sh tests/*/*.sh bench/*.sh .ci/run; do
     sh -n "$script"
 done
 
@@ -39,7 +40,7 @@ say "docs/rules.md is fresh"
 tools/rules.py --check docs/rules.md
 
 say "hand-written files are short"
-long=$(find core ffi-c lua-binding python-binding tests tools examples \
+long=$(find core ffi-c lua-binding python-binding tests tools examples bench \
     \( -name '*.rs' -o -name '*.c' -o -name '*.h' -o -name '*.lua' -o -name '*.py' -o -name '*.pyi' \) \
     -exec awk 'END { if (NR > 450) print FILENAME ": " NR " lines" }' {} \;)
 if [ -n "$long" ]; then
