@@ -12,6 +12,7 @@ use crate::{
     event::{Event, EventKind, Source},
     handle::{self, HandleKind},
     inbox::Inbox,
+    limits,
     mailbox::Mailbox,
     options::Options,
     process,
@@ -42,11 +43,26 @@ pub(crate) struct End {
     text: Box<[u8]>,
 }
 
-/// Control frames that the runtime wants sent: at most one pong and one close.
+/// Control frames that the runtime wants sent: a few pongs and one close.
 #[derive(Default)]
 pub(crate) struct Control {
-    pub pong: Option<Box<[u8]>>,
+    pub pongs: Vec<Box<[u8]>>,
     pub close: Option<Close>,
+}
+
+impl Control {
+    /// Asks for a pong to each ping; where too many wait, for one to the last (RFC 6455, 5.5.3).
+    pub fn ask_pongs(&mut self, pings: Vec<Box<[u8]>>) {
+        self.pongs.extend(pings);
+        if self.pongs.len() > limits::WAITING_PONGS {
+            self.keep_last_pong();
+        }
+    }
+
+    /// Lets the last pong stand for all that wait.
+    pub fn keep_last_pong(&mut self) {
+        self.pongs.drain(..self.pongs.len().saturating_sub(1));
+    }
 }
 
 /// A connection, as its handle names it.

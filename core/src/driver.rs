@@ -176,22 +176,21 @@ impl Driver {
     fn feed(&mut self, bytes: &[u8]) {
         let mut incoming = Vec::new();
         let result = self.decoder.feed(bytes, &mut incoming);
-        let (mut ping, mut close) = (None, None);
-        self.store(incoming.into_iter().filter_map(|item| match item {
-            Incoming::Message(message) => Some(message),
-            Incoming::Ping(payload) => {
-                ping = Some(payload); // the last one counts (RFC 6455, 5.5.3)
-                None
+        let (mut messages, mut pings, mut close) = (Vec::new(), Vec::new(), None);
+        for item in incoming {
+            match item {
+                Incoming::Message(message) => messages.push(message),
+                Incoming::Ping(payload) => pings.push(payload),
+                Incoming::Close(frame) => close = Some(frame),
             }
-            Incoming::Close(frame) => {
-                close = Some(frame);
-                None
-            }
-        }));
-        if let Some(payload) = ping {
-            self.connection.control().pong = Some(payload);
+        }
+        // Before the messages are told of: a pong is not to leave behind the answer to a message
+        // that ended after the ping.
+        if !pings.is_empty() {
+            self.connection.control().ask_pongs(pings);
             self.connection.serve_writer();
         }
+        self.store(messages);
         if let Some(close) = close {
             self.peer_closed(close);
         }
@@ -201,7 +200,7 @@ impl Driver {
     }
 
     /// Puts messages into the inbox, and pauses reading when it is over its limit.
-    fn store(&self, messages: impl Iterator<Item = Message>) {
+    fn store(&self, messages: Vec<Message>) {
         let connection = &self.connection;
         let limit = connection.options.read_limit;
         let mut inbox = connection.inbox();

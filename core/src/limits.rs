@@ -125,6 +125,8 @@ pub const MAX_HEAD: usize = 16 * 1024;
 pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Header fields in the answer of a server.
 pub const MAX_HEADERS: usize = 100;
+/// Pongs that wait to be written; beyond that, one answers the last ping.
+pub const WAITING_PONGS: usize = 64;
 /// The largest reason of a close frame (RFC 6455, 5.5).
 pub const MAX_CLOSE_REASON: usize = 123;
 /// The longest that a corked byte waits for the script; the timer fires a little earlier.

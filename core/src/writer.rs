@@ -142,12 +142,15 @@ impl Writer {
         let mut control = connection.control();
         let before = self.out.len();
         // A pong waits while much else does; a newer ping replaces it (RFC 6455, 5.5.3).
-        if (self.pending() as u64) < connection.options.write_limit
-            && let Some(payload) = control.pong.take()
-            && self.encoder.pong(&mut self.out, &payload).is_err()
-        {
-            self.discard();
-            return false;
+        if (self.pending() as u64) < connection.options.write_limit {
+            for payload in control.pongs.drain(..) {
+                if self.encoder.pong(&mut self.out, &payload).is_err() {
+                    self.discard();
+                    return false;
+                }
+            }
+        } else {
+            control.keep_last_pong();
         }
         if let Some(close) = control.close.take() {
             self.close(&close);
