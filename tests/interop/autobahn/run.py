@@ -169,7 +169,7 @@ def play(suite, who, name, cases, skips):
     print(f"{who} {name}: {counts} ({time.monotonic() - start:.0f} s)", flush=True)
     if trouble:
         print(f"{who} {name}: {trouble.strip()}", file=sys.stderr, flush=True)
-    return results
+    return results, bool(trouble)
 
 
 def matching(cases, patterns):
@@ -244,10 +244,13 @@ def main():
         compile_c(HERE / "client.c", BUILD / "client")
     start = time.monotonic()
     everything = {who: [] for who in args.only}
+    trouble = False
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         started = {pool.submit(play, suite, *job, not args.no_skips): job[0] for job in jobs(suite, args)}
         for future in concurrent.futures.as_completed(started):
-            everything[started[future]] += future.result()
+            results, troubled = future.result()
+            everything[started[future]] += results
+            trouble |= troubled
     for results in everything.values():
         results.sort(key=lambda result: report.place(result.case))
     report.print_report(suite.sections, everything)
@@ -256,7 +259,7 @@ def main():
         text = report.markdown(suite.sections, everything, versions(suite))
         (ROOT / "docs/autobahn.md").write_text(text, encoding="utf-8")
     played = [result for results in everything.values() for result in results]
-    return 1 if not played or report.count(played)[report.FAILED] else 0
+    return 1 if trouble or not played or report.count(played)[report.FAILED] else 0
 
 
 if __name__ == "__main__":
