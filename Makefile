@@ -20,13 +20,15 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test soak bench build install script header docs lint clean setup
+.PHONY: help demo test autobahn soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
 	@echo "make test                 every test"
 	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
 	@echo "make bench WSLOAD=FILE    the C echo server against fastwebsockets' (FILE: the load generator)"
+	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
+	@echo "                          as in \`make test\`); wants a Python 2.7"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
 	@echo "make install PREFIX=DIR   installs the library and the Lua modules (default /usr/local)"
 	@echo "make script FILE=x.lua    runs a script on each Lua (LUA=lua5.4 picks one;"
@@ -79,6 +81,9 @@ test: build
 	PREFIX=$(STAGE) tests/lua/run.sh
 	$(VENV)/bin/python -m pytest -q tests/python
 	$(VENV)/bin/python -m pytest -q tests/lifecycle tests/interop
+
+autobahn: build
+	$(VENV)/bin/python tests/interop/autobahn/run.py $(if $(QUICK),--quick)
 
 soak: build
 	COROMEGA_SOAK=$(COUNT) $(VENV)/bin/python -m pytest -q -s tests/interop -k S14

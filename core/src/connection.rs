@@ -12,6 +12,7 @@ use crate::{
     event::{Event, EventKind, Source},
     handle::{self, HandleKind},
     inbox::Inbox,
+    limits,
     mailbox::Mailbox,
     options::Options,
     process,
@@ -44,12 +45,27 @@ pub(crate) struct End {
 }
 
 /// What guests and the runtime leave for each other: control frames that the runtime wants sent,
-/// at most one pong and one close; before it opens, the review of its request.
+/// a few pongs and one close; before it opens, the review of its request.
 #[derive(Default)]
 pub(crate) struct Control {
-    pub pong: Option<Box<[u8]>>,
+    pub pongs: Vec<Box<[u8]>>,
     pub close: Option<Close>,
     pub review: Option<Box<Review>>,
+}
+
+impl Control {
+    /// Asks for a pong to each ping; where too many wait, for one to the last (RFC 6455, 5.5.3).
+    pub fn ask_pongs(&mut self, pings: &mut Vec<Box<[u8]>>) {
+        self.pongs.append(pings);
+        if self.pongs.len() > limits::WAITING_PONGS {
+            self.keep_last_pong();
+        }
+    }
+
+    /// Lets the last pong stand for all that wait.
+    pub fn keep_last_pong(&mut self) {
+        self.pongs.drain(..self.pongs.len().saturating_sub(1));
+    }
 }
 
 /// A connection, as its handle names it.

@@ -225,12 +225,14 @@ impl Driver {
 
     /// Takes what was decoded.
     fn take(&mut self, incoming: &mut Incoming, violation: Option<Violation>) {
-        self.store(incoming.messages.drain(..));
-        incoming.size = 0;
-        if let Some(payload) = incoming.ping.take() {
-            self.connection.control().pong = Some(payload);
+        // Before the messages are told of: a pong is not to leave behind the answer to a message
+        // that ended after the ping.
+        if !incoming.pings.is_empty() {
+            self.connection.control().ask_pongs(&mut incoming.pings);
             self.connection.serve_writer();
         }
+        self.store(incoming.messages.drain(..));
+        incoming.size = 0;
         if let Some(close) = incoming.close.take() {
             self.peer_closed(close);
         }

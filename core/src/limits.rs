@@ -127,6 +127,8 @@ pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 pub const MAX_HEADERS: usize = 100;
 /// The largest body of an answer that a program gives to a request that it refuses.
 pub const MAX_ANSWER_BODY: usize = 64 * 1024;
+/// Pongs that wait to be written; beyond that, one answers the last ping.
+pub const WAITING_PONGS: usize = 64;
 /// The largest reason of a close frame (RFC 6455, 5.5).
 pub const MAX_CLOSE_REASON: usize = 123;
 /// The longest that a corked byte waits for the script; the timer fires a little earlier.

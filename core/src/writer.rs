@@ -7,6 +7,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem,
     sync::{
         Arc, MutexGuard, PoisonError, TryLockError,
         atomic::{Ordering, fence},
@@ -167,13 +168,15 @@ impl Writer {
         }
         let mut control = connection.control();
         let before = self.out.len();
-        // A pong waits for the one before it; a newer ping replaces it (RFC 6455, 5.5.3).
-        if self.pong == 0
-            && let Some(payload) = control.pong.take()
-        {
-            if self.encoder.pong(&mut self.out, &payload).is_err() {
-                self.discard();
-                return false;
+        // Pongs wait for those before them; one stands for all that wait (RFC 6455, 5.5.3).
+        if self.pong > 0 {
+            control.keep_last_pong();
+        } else if !control.pongs.is_empty() {
+            for payload in mem::take(&mut control.pongs) {
+                if self.encoder.pong(&mut self.out, &payload).is_err() {
+                    self.discard();
+                    return false;
+                }
             }
             self.pong = self.pending();
         }

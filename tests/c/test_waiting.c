@@ -37,6 +37,38 @@ TEST(S28_a_pong_that_had_to_wait_leaves_when_there_is_room)
     CHECK_TEXT(frame.payload, "hello");
 }
 
+TEST(S28_every_ping_of_a_burst_has_its_pong_before_what_ended_later_is_answered)
+{
+    /* One write: ten pings between the two halves of "ab", all masked with zeros. */
+    enum { PINGS = 10, PING = 7 };
+    static struct frame frame;
+    uint8_t burst[PINGS * PING + 14];
+    size_t length = 0;
+    cmws_handle_t listener, server;
+    int fd;
+    loop_open(&loop);
+    listener = loop_listen(&loop, NULL);
+    fd = raw_open(listener_port(listener));
+    server = loop_accept(&loop, listener);
+    memcpy(burst, "\x01\x81\0\0\0\0a", 7);
+    length = 7;
+    for (int i = 0; i < PINGS; i++, length += PING) {
+        memcpy(burst + length, "\x89\x81\0\0\0\0?", PING);
+        burst[length + 6] = (uint8_t)('0' + i);
+    }
+    memcpy(burst + length, "\x80\x81\0\0\0\0b", 7);
+    raw_write(fd, burst, sizeof burst);
+    CHECK_RECEIVES(&loop, server, "ab");
+    CHECK_OK(send_text(server, "answer"));
+    for (int i = 0; i < PINGS; i++) {
+        CHECK(raw_read(fd, &frame));
+        CHECK_INT(frame.opcode, OP_PONG);
+        CHECK_INT(frame.payload[0], '0' + i);
+    }
+    CHECK(raw_read(fd, &frame));
+    CHECK_INT(frame.opcode, OP_TEXT);
+}
+
 static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
                               "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -17,8 +17,8 @@ pub(crate) struct Incoming {
     pub messages: Vec<Message>,
     /// Their size, each as its length + `MESSAGE_COST`.
     pub size: usize,
-    /// The last ping: it alone wants an answer (RFC 6455, 5.5.3).
-    pub ping: Option<Box<[u8]>>,
+    /// Pings that want an answer: of too many, the last (RFC 6455, 5.5.3).
+    pub pings: Vec<Box<[u8]>>,
     /// The close frame; nothing counts after it.
     pub close: Option<Close>,
 }
@@ -305,7 +305,12 @@ impl Decoder {
             &stored[..]
         };
         match opcode {
-            Opcode::Ping => out.ping = Some(payload.into()),
+            Opcode::Ping => {
+                if out.pings.len() >= limits::WAITING_PONGS {
+                    out.pings.clear();
+                }
+                out.pings.push(payload.into());
+            }
             Opcode::Close => out.close = Some(parse_close(payload)?),
             _ => {}
         }
