@@ -120,6 +120,21 @@ void raw_read_head(int fd, char *head, size_t capacity)
     head[length] = '\0';
 }
 
+size_t raw_read_all(int fd, char *data, size_t capacity)
+{
+    size_t length = 0;
+    for (;;) {
+        ssize_t n = recv(fd, data + length, capacity - 1 - length, 0);
+        if (n < 0)
+            FAIL("read from a socket: %s", strerror(errno));
+        length += (size_t)n;
+        data[length] = '\0';
+        if (n == 0)
+            return length;
+        CHECK(length + 1 < capacity);
+    }
+}
+
 void raw_serve_handshake(int fd, char *head, size_t capacity)
 {
     char text[128], accept[32], protocol[96] = "", answer[384];

@@ -21,6 +21,8 @@ int raw_accept(int listener);
 int raw_connect(uint16_t port);
 /* Reads what comes until the empty line of an HTTP head. */
 void raw_read_head(int fd, char *head, size_t capacity);
+/* Reads what comes until the peer ends its side; it ends with a NUL. */
+size_t raw_read_all(int fd, char *data, size_t capacity);
 /* Answers the opening handshake that comes on a socket, and agrees to the first subprotocol that is
  * offered; the request goes to `head`. */
 void raw_serve_handshake(int fd, char *head, size_t capacity);
