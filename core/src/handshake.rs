@@ -116,3 +116,26 @@ fn target(uri: &Uri) -> &str {
 fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_behind_its_first_empty_line() {
+        for (bytes, end) in [
+            ("GET / HTTP/1.1\r\nA: b\r\n\r\nmore\r\n\r\n", Some(24)),
+            ("\r\nGET / HTTP/1.1\r\n\r\n", Some(20)),
+            ("\r\n\r\n", Some(4)),
+            ("a\n\nb", Some(3)),
+            ("a\r\n\nb", Some(4)),
+            ("a\n\r\nb", Some(4)),
+            ("a\r\rb\r\n", None),
+            ("a\r\n\r", None),
+            ("\n", None),
+            ("", None),
+        ] {
+            assert_eq!(end_of_head(bytes.as_bytes()), end, "{bytes:?}");
+        }
+    }
+}

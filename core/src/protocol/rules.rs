@@ -32,7 +32,8 @@ impl Rules {
         }
         for (option, path) in [("path", &texts.path), ("health_path", &texts.health_path)] {
             let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
-            if !path.is_empty() && !(path.starts_with('/') && plain) {
+            let good = path.is_empty() || (path.starts_with('/') && plain);
+            if !good {
                 let what = "a path begins with / and is as it stands in a request, without a query";
                 return Err(invalid(option, path, what));
             }
