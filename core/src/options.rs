@@ -39,15 +39,19 @@ pub struct Options {
 /// The options that are texts. Lists have the order in which their elements were set.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Texts {
-    /// What a client offers and a server speaks, in order of preference.
+    /// What a client offers and a server speaks, in order of preference: the first of the server's
+    /// that the client offers is chosen (RFC 6455, 4.2.2).
     pub subprotocols: Vec<String>,
-    /// `scheme://host:port` of pages that may connect to a server; empty: any.
+    /// `scheme://host:port` of pages that may connect to a server, compared as browsers write it
+    /// (RFC 6454, 6.2); empty: any. A request without an origin comes from no page, and passes.
     pub origins: Vec<String>,
-    /// The only path that a server upgrades; empty: any.
+    /// The only path that a server upgrades, byte for byte as it stands in the request, without
+    /// the query; empty: any. Others are answered with 404.
     pub path: String,
-    /// A path that a server answers with 200; empty: none.
+    /// A path on which a server answers GET and HEAD with 200; empty: none. Requests for a
+    /// WebSocket are not health checks, so that it may be the same as `path`.
     pub health_path: String,
-    /// Extra fields of a server's answer, as `Name: value`.
+    /// Extra fields of a server's answer 101, as `Name: value`.
     pub response_headers: Vec<Vec<u8>>,
     /// A client's proxy; empty: what the environment says.
     pub proxy: String,

@@ -257,6 +257,30 @@ TEST(S11_bytes_behind_the_head_are_the_first_frames)
     CHECK_RECEIVES(&loop, server, "later");
 }
 
+TEST(S13_compression_is_agreed_on_where_it_is_wanted)
+{
+    /* "Hello" compressed (RFC 7692, 7.2.3.1), with a mask of zeros. */
+    static const unsigned char hello[] = {0xc1, 0x87, 0, 0, 0, 0, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 7, 0};
+    const char *offer = ASK "Sec-WebSocket-Extensions: x-other\r\n"
+                            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+    cmws_handle_t listener;
+    cmws_options_t options = options_default();
+    uint16_t port = serve(NULL, &listener);
+    int fd;
+    upgraded(port, offer, strlen(offer));
+    CHECK(strstr(answer, "Sec-WebSocket-Extensions") == NULL);
+    CHECK_OK(cmws_options_set(&options, "compression", 11, 1));
+    port = serve(&options, &listener);
+    cmws_options_clear(&options);
+    fd = upgraded(port, offer, strlen(offer));
+    CHECK_SAYS(answer, "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover");
+    raw_write(fd, hello, sizeof hello);
+    CHECK_RECEIVES(&loop, loop_accept(&loop, listener), "Hello");
+    upgraded(port, ASK "\r\n", strlen(ASK "\r\n"));
+    CHECK(strstr(answer, "Sec-WebSocket-Extensions") == NULL);
+    refused(port, ASK "Sec-WebSocket-Extensions: a=;\xe4\r\n\r\n", 400, "Sec-WebSocket-Extensions");
+}
+
 TEST(S9_a_slow_head_has_one_deadline)
 {
     cmws_handle_t listener;
