@@ -355,15 +355,15 @@ typedef struct cmws_header_t {
 } cmws_header_t;
 
 /**
- * An IP address and a port.
+ * An IP address and a port; or a Unix socket.
  */
 typedef struct cmws_address_t {
   /**
-   * The port.
+   * The port; 0 for a Unix socket.
    */
   uint16_t port;
   /**
-   * The IPv4 or IPv6 address as text, without brackets, ended by a NUL.
+   * The IPv4 or IPv6 address as text, without brackets, ended by a NUL; or `unix:/path`.
    */
   char host[126];
 } cmws_address_t;
@@ -580,8 +580,10 @@ cmws_status_t cmws_mailbox_flush(cmws_handle_t mailbox);
 cmws_status_t cmws_mailbox_close(cmws_handle_t mailbox);
 
 /**
- * Starts a connection to an address (`ws://host:port/path?query`, RFC 6455, 3), with extra header
- * fields. `options` may be NULL.
+ * Starts a connection to an address (`ws://host:port/path?query`, RFC 6455, 3; or
+ * `ws+unix:///path/to/socket:/path?query`), with extra header fields. `options` may be NULL.
+ *
+ * Without the option `proxy`, the environment's variables for proxies are read in this call.
  *
  * Returns the handle at once. One event follows: OPEN, or CLOSED with what failed. The attempt
  * ends within `open_timeout`; freeing the handle ends it, too. What is wrong with the arguments
@@ -600,7 +602,8 @@ cmws_status_t cmws_mailbox_connect(cmws_handle_t mailbox,
 
 /**
  * Binds to a host (an IP address, or a name, of which the first address is taken) and a port
- * (0: a free one), and listens. The port is bound when this returns; `options` are those of the
+ * (0: a free one), and listens; or to the path of a Unix socket, `unix:/path` with port 0, where
+ * the file of a socket that nobody listens on is replaced. The port is bound when this returns; `options` are those of the
  * connections that are accepted, and may be NULL.
  *
  * If it can't be, the status is LISTEN. Looking up a name blocks. It wants `cmws_listener_free`
@@ -615,7 +618,7 @@ cmws_status_t cmws_mailbox_listen(cmws_handle_t mailbox,
 
 /**
  * Where a listener listens: the address that was bound, and the port that was chosen where it
- * was asked for port 0. `address_size` is `sizeof(cmws_address_t)`.
+ * was asked for port 0; for a Unix socket `unix:/path` and port 0. `address_size` is `sizeof(cmws_address_t)`.
  */
 cmws_status_t cmws_listener_address(cmws_handle_t listener,
                                     uintptr_t address_size,

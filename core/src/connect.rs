@@ -1,8 +1,8 @@
-//! A client's way to an open connection: name, TCP, handshake, all within `open_timeout`.
+//! A client's way to an open connection: name, TCP, proxy, handshake, redirects, all within
+//! `open_timeout`.
 
 use std::{
     future::poll_fn,
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -12,68 +12,89 @@ use std::{
     task::Poll,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::timeout,
-};
-use tokio_tungstenite::tungstenite::{
-    handshake::client::Request,
-    http::{HeaderValue, header},
-};
+use tokio::time::timeout;
 
 use crate::{
-    address::Address,
+    address::{Address, without_user},
     connection::Connection,
+    dial::{Step, dial},
     driver::Driver,
-    error::{Error, Kind, Result, io_text},
-    handshake::{self, Upgraded},
-    headers::{self, Header},
+    error::{Error, Kind, Result},
+    handshake::{
+        Upgraded,
+        client::{self, Outcome},
+    },
+    headers::{self, Field, Header},
     options::Options,
-    socket::Socket,
+    protocol::{Compression, Opening, Role, Wishes},
+    proxy::{Proxy, Rules},
 };
 
-/// A connect whose address and headers are good.
+/// A connect whose address, headers and options are good.
 pub(crate) struct Attempt {
     address: Address,
-    request: Request,
+    proxy: Option<Proxy>,
+    rules: Rules,
+    subprotocols: Vec<String>,
+    /// The guest's own headers.
+    fields: Vec<Field>,
+    max_redirects: u32,
+    compression: Option<Compression>,
 }
 
 impl Attempt {
     /// Checks everything that can be checked before any network activity.
-    pub(crate) fn new(address: &[u8], extra: &[Header<'_>], _options: &Options) -> Result<Attempt> {
+    pub(crate) fn new(address: &[u8], extra: &[Header<'_>], options: &Options) -> Result<Attempt> {
         let address = Address::parse(address)?;
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce)
-            .map_err(|e| Error::new(Kind::Resources, format!("no random numbers for a key: {e}")))?;
-        let bad =
-            |what: String| Error::new(Kind::InvalidAddress, format!("connect to {}: {what}", address.shown));
-        let mut request = Request::builder()
-            .uri(&*address.shown)
-            .header(header::HOST, &*address.authority)
-            .header(header::CONNECTION, "Upgrade")
-            .header(header::UPGRADE, "websocket")
-            .header(header::SEC_WEBSOCKET_VERSION, "13")
-            .header(header::SEC_WEBSOCKET_KEY, STANDARD.encode(nonce))
-            .body(())
-            .map_err(|e| bad(e.to_string()))?;
-        if let Some(basic) = &address.authorization {
-            let mut value = HeaderValue::from_str(basic).map_err(|e| bad(e.to_string()))?;
-            value.set_sensitive(true);
-            request.headers_mut().insert(header::AUTHORIZATION, value);
+        supported(&address).map_err(|e| e.within(format_args!("connect to {}", address.shown)))?;
+        let fields = headers::check(extra)?;
+        if address.authorization.is_some() && fields.iter().any(|f| f.is("authorization")) {
+            let text = "header \"Authorization\": the address has a user and password already";
+            return Err(Error::new(Kind::InvalidHeader, text));
         }
-        headers::add(request.headers_mut(), extra)?;
-        Ok(Attempt { address, request })
+        let subprotocols = options.texts.subprotocols.clone();
+        check_subprotocols(&subprotocols, &fields)?;
+        let rules = Rules::new(&options.texts.proxy)?;
+        if matches!(rules, Rules::Option(Some(_))) && address.unix.is_some() {
+            let text = "option proxy: a Unix socket is not reached through a proxy";
+            return Err(Error::new(Kind::InvalidArgument, text));
+        }
+        let proxy = rules.choose(&address)?;
+        let (max_redirects, compression) = (options.max_redirects, options.compression(Role::Client));
+        Ok(Attempt { address, proxy, rules, subprotocols, fields, max_redirects, compression })
     }
 }
 
-/// How far an attempt has come, for the text of a timeout.
-const STEPS: [&str; 3] = ["looking up the name", "connecting over TCP", "waiting for the server's handshake"];
+/// The option `subprotocols` (RFC 6455, 4.1).
+fn check_subprotocols(subprotocols: &[String], fields: &[Field]) -> Result<()> {
+    let fail = |what: String| Err(Error::new(Kind::InvalidArgument, format!("option subprotocols: {what}")));
+    if !subprotocols.is_empty() && fields.iter().any(|f| f.is("sec-websocket-protocol")) {
+        return fail("there is a header Sec-WebSocket-Protocol as well".into());
+    }
+    for (i, name) in subprotocols.iter().enumerate() {
+        if !headers::is_token(name.as_bytes()) {
+            return fail(format!("{name:?} is not a token (RFC 9110, 5.6.2)"));
+        }
+        if subprotocols[..i].contains(name) {
+            return fail(format!("{name:?} is given twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an address is one that this version can connect to.
+fn supported(address: &Address) -> Result<()> {
+    if !address.secure {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Unsupported, "wss:// (TLS) is not supported in this version: use ws://"))
+}
 
 /// Makes the connection, and then drives it; or tells why it can't be made.
 pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
-    let Attempt { address, request } = attempt;
+    let shown = attempt.address.shown.clone();
     let (limit, step) = (connection.options.open_timeout(), AtomicU8::new(0));
+    let at = |now: Step| step.store(now as u8, Ordering::Relaxed);
     // Closed or let go of by the guest before it opened.
     let given_up = poll_fn(|cx| {
         connection.waker.register(cx.waker());
@@ -82,9 +103,9 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     let result = tokio::select! {
         biased;
         () = given_up => Err(Error::new(Kind::Closed, "closed before it was open")),
-        result = timeout(limit, caught(upgrade(&address, request, &step))) => result.unwrap_or_else(|_| {
-            let step = STEPS.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&STEPS[0]);
-            Err(Error::new(Kind::Timeout, format!("timed out after {} s, {step}", limit.as_secs_f64())))
+        result = timeout(limit, caught(upgrade(attempt, at))) => result.unwrap_or_else(|_| {
+            let step = Step::ALL.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&Step::Lookup);
+            Err(Error::new(Kind::Timeout, format!("timed out after {} s, {}", limit.as_secs_f64(), step.text())))
         }),
     };
     let runtime = connection.mailbox.process().runtime();
@@ -96,7 +117,7 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
         }
         (Err(error), _) | (_, Err(error)) => {
             connection.inbox().announced = true;
-            connection.ended(Some(error.within(format_args!("connect to {}", address.shown))));
+            connection.ended(Some(error.within(format_args!("connect to {shown}"))));
             connection.give_up();
         }
     }
@@ -113,28 +134,122 @@ async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     .await
 }
 
-async fn upgrade(address: &Address, request: Request, step: &AtomicU8) -> Result<Upgraded> {
-    let addresses: Vec<SocketAddr> = lookup_host((&*address.host, address.port))
-        .await
-        .map_err(|e| Error::new(Kind::Dns, format!("look up {:?}: {}", address.host, lookup_text(&e))))?
-        .collect();
-    step.store(1, Ordering::Relaxed);
-    let mut last = Error::new(Kind::Dns, format!("look up {:?}: it has no address", address.host));
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
-                step.store(2, Ordering::Relaxed);
-                let _ = socket.set_nodelay(true);
-                return handshake::client::connect(Socket::Tcp(socket), request).await;
-            }
-            Err(e) => last = Error::new(Kind::Tcp, io_text(&e)),
+/// Dials, shakes hands, and follows redirects.
+async fn upgrade(mut attempt: Attempt, at: impl Fn(Step)) -> Result<Upgraded> {
+    let mut redirects = 0;
+    loop {
+        // What went wrong behind a redirect is told with where it led to.
+        let shown = (redirects > 0).then(|| attempt.address.shown.clone());
+        let told = |e: Error| match &shown {
+            Some(shown) => e.within(format_args!("redirected to {shown}")),
+            None => e,
+        };
+        let (location, refusal) = match visit(&attempt, &at).await.map_err(told)? {
+            Outcome::Upgraded(upgraded) => return Ok(upgraded),
+            Outcome::Redirected { location, refusal } => (location, refusal),
+        };
+        if redirects == attempt.max_redirects {
+            let to: String = without_user(&String::from_utf8_lossy(&location)).chars().take(200).collect();
+            let why = match redirects {
+                0 => "redirects are followed where max_redirects allows it".into(),
+                _ => format!("max_redirects is {redirects}"),
+            };
+            let text = format!("{refusal}, with Location {to:?}: {why}");
+            return Err(told(Error { text: text.into(), ..refusal }));
         }
+        redirects += 1;
+        attempt.redirect(&location).map_err(|why| {
+            let text = format!("{refusal}: {why}").into();
+            told(Error { text, ..refusal })
+        })?;
     }
-    Err(last)
 }
 
-/// What the resolver says, without the words that Rust puts before it.
-fn lookup_text(error: &std::io::Error) -> String {
-    let text = io_text(error);
-    text.strip_prefix("failed to lookup address information: ").map_or(text.clone(), |t| t.to_lowercase())
+/// One request to one address.
+async fn visit(attempt: &Attempt, at: impl Fn(Step)) -> Result<Outcome> {
+    let Attempt { address, fields, subprotocols, .. } = attempt;
+    let socket = dial(address, attempt.proxy.as_ref(), &at).await?;
+    // TLS comes here.
+    at(Step::Handshake);
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce)
+        .map_err(|e| Error::new(Kind::Resources, format!("no random numbers for a key: {e}")))?;
+    let wishes = Wishes {
+        authority: &address.authority,
+        authorization: address.authorization.as_deref(),
+        subprotocols,
+        compression: attempt.compression,
+        fields,
+    };
+    client::connect(socket, &Opening::new(&address.target, nonce, &wishes)).await
+}
+
+impl Attempt {
+    /// Goes on to where a redirect leads. What is meant for the origin alone does not go along to
+    /// another one. Fails with a text.
+    fn redirect(&mut self, location: &[u8]) -> Result<(), String> {
+        let to = self.address.redirected(location)?;
+        supported(&to).map_err(|e| e.text.into_owned())?;
+        if !to.is_same_origin(&self.address) {
+            const OF_THE_ORIGIN: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "host"];
+            self.fields.retain(|field| !OF_THE_ORIGIN.iter().any(|name| field.is(name)));
+        }
+        self.proxy = self.rules.choose(&to).map_err(|e| e.text.into_owned())?;
+        self.address = to;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(address: &str, headers: &[(&str, &str)], options: &[(&str, &str)]) -> Result<Attempt> {
+        let headers: Vec<_> =
+            headers.iter().map(|h| Header { name: h.0.as_bytes(), value: h.1.as_bytes() }).collect();
+        let mut all = Options::default();
+        for (name, value) in options {
+            all.set_text(name, value.as_bytes()).unwrap();
+        }
+        Attempt::new(address.as_bytes(), &headers, &all)
+    }
+
+    #[test]
+    fn s07_tls_is_not_there_yet() {
+        assert_eq!(attempt("wss://h/", &[], &[]).err().unwrap().kind, Kind::Unsupported);
+        assert!(attempt("ws://h/", &[], &[]).unwrap().redirect(b"wss://h/").is_err());
+    }
+
+    #[test]
+    fn s08_what_contradicts_itself_is_refused() {
+        let offered = ("subprotocols", "chat");
+        assert!(attempt("ws://h/", &[], &[offered, ("subprotocols", "b")]).is_ok());
+        for (address, headers, options) in [
+            ("ws://h/", &[("sec-websocket-protocol", "a")][..], &[offered][..]),
+            ("ws://h/", &[], &[offered, offered]),
+            ("ws://h/", &[], &[("subprotocols", "a, b")]),
+            ("ws://u:p@h/", &[("authorization", "Basic x")], &[]),
+            ("ws://h/", &[], &[("proxy", "ftp://h")]),
+            ("ws+unix:///s", &[], &[("proxy", "http://h")]),
+        ] {
+            let error = attempt(address, headers, options).err().unwrap();
+            assert!(matches!(error.kind, Kind::InvalidArgument | Kind::InvalidHeader), "{error}");
+        }
+        assert!(attempt("ws+unix:///s", &[], &[("proxy", "none")]).is_ok());
+    }
+
+    #[test]
+    fn s07_what_is_for_one_origin_does_not_go_to_another() {
+        let headers = [("COOKIE", "a"), ("Proxy-authorization", "b"), ("X-A", "c"), ("Host", "d")];
+        let mut attempt = attempt("ws://u:p@h/", &headers, &[("proxy", "none")]).unwrap();
+        attempt.redirect(b"/elsewhere").unwrap();
+        assert_eq!((attempt.fields.len(), attempt.address.authorization.is_some()), (4, true));
+        attempt.redirect(b"http://i/").unwrap();
+        assert_eq!(
+            (&*attempt.fields, attempt.address.authorization.clone()),
+            (&[Field::new("X-A", "c")][..], None)
+        );
+        attempt.redirect(b"ws://h/").unwrap(); // nothing comes back
+        assert_eq!((attempt.fields.len(), attempt.address.authorization), (1, None));
+    }
 }

@@ -1,14 +1,13 @@
 //! The opening handshake of both sides (RFC 6455, 4). Heads are read here and parsed once they are
-//! whole; what follows them is kept for the connection. tungstenite writes a client's requests.
+//! whole; what follows them is kept for the connection.
 
 use std::io;
 
 use rustix::net::Shutdown;
-use tokio::io::AsyncReadExt;
-use tokio_tungstenite::tungstenite::http::{HeaderMap, Uri};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Kind, Result},
     limits,
     protocol::Agreed,
     request::Request,
@@ -27,40 +26,24 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    fn new(socket: Socket) -> Head {
+    pub(crate) fn new(socket: Socket) -> Head {
         Head { socket: Some(socket), head: Vec::new(), leftover: Vec::new() }
     }
 
-    fn socket(&mut self) -> io::Result<&mut Socket> {
+    pub(crate) fn socket(&mut self) -> io::Result<&mut Socket> {
         self.socket.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Reads until the head is whole, and no more than `MAX_HEAD` bytes.
+    /// Reads until the head is whole. What came behind the last one is read first.
     async fn read(&mut self) -> io::Result<()> {
-        loop {
-            let mut bytes = [0; 1024];
-            let seen = self.head.len();
-            let room = bytes.len().min(limits::MAX_HEAD.saturating_sub(seen));
-            if room == 0 {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the head is larger than 16 KiB"));
-            }
-            let got = self.socket()?.read(&mut bytes[..room]).await?;
-            if got == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if seen + got > self.head.capacity() {
-                // Not more than a head can be: a vector by itself would double what it has.
-                let wanted = (2 * seen).clamp(bytes.len(), limits::MAX_HEAD);
-                self.head.reserve_exact(wanted.max(seen + got) - seen);
-            }
-            self.head.extend_from_slice(&bytes[..got]);
-            // Its end may have arrived split.
-            let from = seen.saturating_sub(2);
-            if let Some(end) = end_of_head(&self.head[from..]) {
-                self.leftover = self.head.split_off(from + end);
-                return Ok(());
-            }
-        }
+        let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        self.head = read_head(socket, &mut self.leftover).await?;
+        Ok(())
+    }
+
+    /// Gives the socket back.
+    pub(crate) fn into_socket(mut self) -> Result<Socket> {
+        self.socket.take().ok_or(Kind::Internal.into())
     }
 
     /// Hands the socket over to its connection, with the bytes behind the head.
@@ -70,9 +53,43 @@ impl Head {
     }
 
     /// Hands the socket over to its connection.
-    fn upgraded(self, request: Request) -> Result<Upgraded> {
+    fn upgraded(self, request: Request, agreed: Option<Agreed>) -> Result<Upgraded> {
         let (stream, leftover) = self.release().map_err(|_| Kind::Internal)?;
-        Ok(Upgraded { stream, leftover, request, agreed: None })
+        Ok(Upgraded { stream, leftover, request, agreed })
+    }
+}
+
+/// Reads a head of HTTP until it is whole, and no more than `MAX_HEAD` bytes of it. `rest` are the
+/// bytes that came before; it gets those that come behind the head.
+pub(crate) async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    rest: &mut Vec<u8>,
+) -> io::Result<Vec<u8>> {
+    let mut head = std::mem::take(rest);
+    let mut from = 0;
+    loop {
+        if let Some(end) = end_of_head(&head[from..]) {
+            *rest = head.split_off(from + end);
+            return Ok(head);
+        }
+        let mut bytes = [0; 1024];
+        let seen = head.len();
+        let room = bytes.len().min(limits::MAX_HEAD.saturating_sub(seen));
+        if room == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the head is larger than 16 KiB"));
+        }
+        let got = stream.read(&mut bytes[..room]).await?;
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if seen + got > head.capacity() {
+            // Not more than a head can be: a vector by itself would double what it has.
+            let wanted = (2 * seen).clamp(bytes.len(), limits::MAX_HEAD);
+            head.reserve_exact(wanted.max(seen + got) - seen);
+        }
+        head.extend_from_slice(&bytes[..got]);
+        // The end may arrive split.
+        from = seen.saturating_sub(2);
     }
 }
 
@@ -103,18 +120,6 @@ pub(crate) struct Upgraded {
     pub request: Request,
     /// The compression that was agreed on.
     pub agreed: Option<Agreed>,
-}
-
-fn bad(what: &str) -> Error {
-    Error::new(Kind::Handshake, format!("the handshake is not that of RFC 6455: {what}"))
-}
-
-fn target(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("/", |target| target.as_str())
-}
-
-fn fields(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
-    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod bind;
 mod connect;
 mod connection;
 mod cork;
+mod dial;
 mod driver;
 mod error;
 mod event;
@@ -22,6 +24,7 @@ mod mailbox;
 mod options;
 mod process;
 mod protocol;
+mod proxy;
 mod request;
 mod review;
 mod runtime;

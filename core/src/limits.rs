@@ -156,6 +156,13 @@ pub const FINAL_BLOCK_BYTES: usize = 1024;
 pub const FREE_FINAL_BLOCKS: usize = 4;
 /// What accepted bytes get to leave when their mailbox ends.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an attempt to connect to one address has before the next address is tried as well
+/// (RFC 8305, 5).
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// Answers with a status of 100-199 that may come before the one that counts.
+pub const MAX_INTERIM_ANSWERS: usize = 8;
+/// Bytes in the path of a Unix socket, as Linux has it (unix(7)).
+pub const MAX_SOCKET_PATH: usize = 107;
 /// Threads that look up names.
 pub const LOOKUP_THREADS: usize = 4;
 /// How long an idle lookup thread stays.

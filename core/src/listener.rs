@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
+    os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -11,12 +11,12 @@ use std::{
 
 use rustix::{io::Errno, net::Shutdown};
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
+    bind::{Bound, SocketFile},
     connection::Connection,
     driver::Driver,
     error::{Error, Kind, Result, io_text},
@@ -53,9 +53,11 @@ pub struct Listener {
     mailbox: Arc<Mailbox>,
     options: Arc<Options>,
     rules: Rules,
-    address: SocketAddr,
-    /// To be shut down by whoever ends the listener, so that its port is free at once.
-    socket: Mutex<Option<StdListener>>,
+    host: String,
+    port: u16,
+    /// To be shut down by whoever ends the listener, so that its port is free at once; and the file
+    /// of a Unix socket, to be removed then.
+    socket: Mutex<Option<(OwnedFd, Option<SocketFile>)>>,
     waiting: Mutex<Waiting>,
     /// Places for clients that wait; closed when the listener ends.
     places: Arc<Semaphore>,
@@ -68,45 +70,23 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds to the first address of a name, and listens.
-    pub(crate) fn bind(host: &[u8], port: u16) -> Result<StdListener> {
-        let shown = String::from_utf8_lossy(host).into_owned();
-        let fail = |what: String| Error::new(Kind::Listen, format!("listen on {shown}:{port}: {what}"));
-        let host = match std::str::from_utf8(host) {
-            Ok(host) if !host.is_empty() && !host.contains('\0') => host,
-            _ => return Err(Error { kind: Kind::InvalidArgument, ..fail("that is no host name".into()) }),
-        };
-        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let address = (host, port)
-            .to_socket_addrs()
-            .map_err(|e| fail(io_text(&e)))?
-            .next()
-            .ok_or_else(|| fail("the name has no address".into()))?;
-        let socket = StdListener::bind(address).map_err(|e| fail(io_text(&e)))?;
-        // The standard library asks for a short queue; asking again lengthens it.
-        rustix::net::listen(&socket, limits::BACKLOG).map_err(|e| fail(io_text(&e.into())))?;
-        socket.set_nonblocking(true).map_err(|e| fail(io_text(&e)))?;
-        Ok(socket)
-    }
-
     /// Serves a socket that listens, and returns the listener's handle.
     pub(crate) fn start(
         mailbox: Arc<Mailbox>,
-        socket: StdListener,
+        mut bound: Bound,
         options: Options,
         rules: Rules,
     ) -> Result<u64> {
         let runtime = mailbox.process().runtime()?;
-        let failed = |e| Error::new(Kind::Listen, io_text(&e));
-        let address = socket.local_addr().map_err(failed)?;
-        let second = socket.try_clone().map_err(failed)?;
+        let second = bound.descriptor().map_err(|e| Error::new(Kind::Listen, io_text(&e)))?;
         let listener = Arc::new(Listener {
             handle: handle::new(HandleKind::Listener),
             mailbox,
             options: Arc::new(options),
             rules,
-            address,
-            socket: Mutex::new(Some(second)),
+            host: std::mem::take(&mut bound.host),
+            port: bound.port,
+            socket: Mutex::new(Some((second, bound.file.take()))),
             waiting: Mutex::default(),
             places: Arc::new(Semaphore::new(limits::ACCEPT_QUEUE)),
             stopped: Semaphore::new(0),
@@ -116,7 +96,7 @@ impl Listener {
         });
         let handle = listener.handle;
         listener.mailbox.adopt_listener(&listener)?;
-        runtime.spawn(serve(listener, socket, runtime));
+        runtime.spawn(serve(listener, bound, runtime));
         Ok(handle)
     }
 
@@ -206,7 +186,8 @@ impl Listener {
         }
         self.places.close();
         self.stopped.close();
-        if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((socket, _file)) = socket {
             let _ = rustix::net::shutdown(&socket, Shutdown::Both);
         }
         let clients = {
@@ -222,9 +203,9 @@ impl Listener {
         true
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens: an IP address and a port, or `unix:/path` and 0.
+    pub fn address(&self) -> (&str, u16) {
+        (&self.host, self.port)
     }
 
     /// Its handle.
@@ -239,8 +220,8 @@ impl Listener {
 }
 
 /// Accepts until the listener ends.
-async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static Runtime) {
-    let socket = match TcpListener::from_std(socket) {
+async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime) {
+    let socket = match bound.into_acceptor() {
         Ok(socket) => socket,
         Err(e) => {
             let text = io_text(&e);
@@ -260,7 +241,7 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
             _ = listener.stopped.acquire() => return,
         };
         match accepted {
-            Ok((client, _)) => runtime.spawn(greet(listener.clone(), client, runtime)),
+            Ok(client) => runtime.spawn(greet(listener.clone(), client, runtime)),
             Err(e) => match Errno::from_io_error(&e) {
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     sleep(limits::ACCEPT_PAUSE).await
@@ -277,10 +258,9 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
 }
 
 /// A client's handshake, then its connection.
-async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Runtime) {
-    let _ = client.set_nodelay(true);
+async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtime) {
     let deadline = Instant::now() + listener.options.open_timeout();
-    let asked = Client::read(Socket::Tcp(client), &listener.rules, &listener.options, deadline).await;
+    let asked = Client::read(client, &listener.rules, &listener.options, deadline).await;
     let Some((mut client, request)) = asked else { return };
     // The answer waits for a place: a client that has been answered can be taken.
     let place = match timeout_at(deadline, listener.places.clone().acquire_owned()).await {

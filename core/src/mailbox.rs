@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    bind::Bound,
     connect,
     connection::Connection,
     cork::Cork,
@@ -313,9 +314,9 @@ impl Mailbox {
     pub fn listen(self: &Arc<Self>, host: &[u8], port: u16, options: Options) -> Result<u64> {
         options.check(Role::Server)?;
         let rules = Rules::new(&options)?;
-        let socket = Listener::bind(host, port)?;
+        let bound = Bound::new(host, port)?;
         self.start_timer_task()?;
-        Listener::start(self.clone(), socket, options, rules)
+        Listener::start(self.clone(), bound, options, rules)
     }
 
     /// Ends a mailbox with its listeners and connections (1001). Accepted bytes get at most

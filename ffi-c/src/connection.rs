@@ -46,7 +46,10 @@ pub unsafe extern "C" fn cmws_connection_info(
             subprotocol,
             subprotocol_length,
             header_count: request.map_or(0, |r| r.header_count()),
-            peer: address_to_c(request.and_then(|r| r.peer())),
+            peer: match request.and_then(|r| r.peer()) {
+                Some(peer) => address_to_c(&peer.ip().to_string(), peer.port()),
+                None => address_to_c("", 0),
+            },
         };
         // SAFETY: as this function's contract says. The texts are the connection's own.
         unsafe { store_sized(out_info, info_size, info) }

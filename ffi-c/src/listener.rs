@@ -1,30 +1,24 @@
 //! Listeners: addresses, clients that wait, the end.
 
-use std::{ffi::c_char, net::SocketAddr};
+use std::ffi::c_char;
 
 use coromega_ws_abi::{cmws_address_t, cmws_handle_t, cmws_status_t};
 use coromega_ws_core::Listener;
 
 use crate::guard::{Array, bytes, check_output, guard, guard_silent, store, store_sized};
 
-/// An address as C sees it.
-pub(crate) fn address_to_c(address: Option<SocketAddr>) -> cmws_address_t {
-    let mut out = cmws_address_t { port: 0, host: [0; 126] };
-    if let Some(address) = address {
-        out.port = address.port();
-        let host = match address {
-            SocketAddr::V4(v4) => v4.ip().to_string(),
-            SocketAddr::V6(v6) => v6.ip().to_string(),
-        };
-        for (to, from) in out.host.iter_mut().zip(host.bytes()) {
-            *to = from as c_char;
-        }
+/// An address as C sees it. What does not fit is cut off, which no IP address is, nor the path of a
+/// Unix socket.
+pub(crate) fn address_to_c(host: &str, port: u16) -> cmws_address_t {
+    let mut out = cmws_address_t { port, host: [0; 126] };
+    for (to, from) in out.host.iter_mut().take(125).zip(host.bytes()) {
+        *to = from as c_char;
     }
     out
 }
 
 /// Where a listener listens: the address that was bound, and the port that was chosen where it
-/// was asked for port 0. `address_size` is `sizeof(cmws_address_t)`.
+/// was asked for port 0; for a Unix socket `unix:/path` and port 0. `address_size` is `sizeof(cmws_address_t)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cmws_listener_address(
     listener: cmws_handle_t,
@@ -32,9 +26,10 @@ pub unsafe extern "C" fn cmws_listener_address(
     out_address: *mut cmws_address_t,
 ) -> cmws_status_t {
     guard(|| {
-        let address = Listener::find(listener)?.address();
+        let listener = Listener::find(listener)?;
+        let (host, port) = listener.address();
         // SAFETY: as this function's contract says.
-        unsafe { store_sized(out_address, address_size, address_to_c(Some(address))) }
+        unsafe { store_sized(out_address, address_size, address_to_c(host, port)) }
     })
 }
 

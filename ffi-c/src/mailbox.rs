@@ -153,8 +153,10 @@ pub extern "C" fn cmws_mailbox_close(mailbox: cmws_handle_t) -> cmws_status_t {
     guard(|| Mailbox::close(mailbox))
 }
 
-/// Starts a connection to an address (`ws://host:port/path?query`, RFC 6455, 3), with extra header
-/// fields. `options` may be NULL.
+/// Starts a connection to an address (`ws://host:port/path?query`, RFC 6455, 3; or
+/// `ws+unix:///path/to/socket:/path?query`), with extra header fields. `options` may be NULL.
+///
+/// Without the option `proxy`, the environment's variables for proxies are read in this call.
 ///
 /// Returns the handle at once. One event follows: OPEN, or CLOSED with what failed. The attempt
 /// ends within `open_timeout`; freeing the handle ends it, too. What is wrong with the arguments
@@ -186,7 +188,8 @@ pub unsafe extern "C" fn cmws_mailbox_connect(
 }
 
 /// Binds to a host (an IP address, or a name, of which the first address is taken) and a port
-/// (0: a free one), and listens. The port is bound when this returns; `options` are those of the
+/// (0: a free one), and listens; or to the path of a Unix socket, `unix:/path` with port 0, where
+/// the file of a socket that nobody listens on is replaced. The port is bound when this returns; `options` are those of the
 /// connections that are accepted, and may be NULL.
 ///
 /// If it can't be, the status is LISTEN. Looking up a name blocks. It wants `cmws_listener_free`

@@ -12,6 +12,7 @@ mod key;
 mod mask;
 mod parameters;
 mod request;
+mod response;
 mod rules;
 mod utf8;
 
@@ -20,11 +21,12 @@ pub(crate) use close::{Close, NO_CLOSE_FRAME, NO_CODE, check};
 pub(crate) use decoder::{Decoder, Incoming, Violation};
 pub(crate) use deflate::{Deflater, Spare};
 pub(crate) use encoder::Encoder;
-pub(crate) use extension::{Agreed, Compression, accept, check_answer, offer};
+pub(crate) use extension::{Agreed, Compression, accept};
 pub(crate) use inflate::Inflater;
 pub(crate) use parameters::Malformed;
 
 pub(crate) use request::{elements, parse as parse_request};
+pub(crate) use response::{Answer, Opening, Wishes, parse as parse_response, shown as shown_status};
 pub(crate) use rules::Rules;
 pub(crate) use utf8::is_valid;
 

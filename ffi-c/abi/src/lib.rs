@@ -157,13 +157,13 @@ pub struct cmws_header_t {
     pub value_length: usize,
 }
 
-/// An IP address and a port.
+/// An IP address and a port; or a Unix socket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct cmws_address_t {
-    /// The port.
+    /// The port; 0 for a Unix socket.
     pub port: u16,
-    /// The IPv4 or IPv6 address as text, without brackets, ended by a NUL.
+    /// The IPv4 or IPv6 address as text, without brackets, ended by a NUL; or `unix:/path`.
     pub host: [c_char; 126],
 }
 
