@@ -204,7 +204,7 @@ mod tests {
 
     fn check(head: &str, asked: &[&str]) -> Result<Vec<u8>> {
         match opening(asked, &[]).check(format!("{head}\r\n").as_bytes())? {
-            Answer::Open { subprotocol } => Ok(subprotocol),
+            Answer::Open { subprotocol, .. } => Ok(subprotocol),
             other => panic!("{other:?}"),
         }
     }
@@ -231,7 +231,7 @@ mod tests {
             let fields: Vec<_> = by_hand.iter().map(|v| Field::new(name, *v)).collect();
             let head = format!("{chosen}\r\n");
             let answer = opening(&[], &fields).check(head.as_bytes());
-            assert!(matches!(answer.unwrap(), Answer::Open { subprotocol } if subprotocol == b"b"));
+            assert!(matches!(answer.unwrap(), Answer::Open { subprotocol, .. } if subprotocol == b"b"));
         }
         let mut any = format!("{GOOD}X-Any: ").into_bytes();
         any.extend((0x20..=0xff).filter(|b| *b != 0x7f));
