@@ -81,6 +81,7 @@ test: build
 	PREFIX=$(STAGE) tests/lua/run.sh
 	$(VENV)/bin/python -m pytest -q tests/python
 	$(VENV)/bin/python -m pytest -q tests/lifecycle tests/interop
+	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible
 
 autobahn: build
 	$(VENV)/bin/python tests/interop/autobahn/run.py $(if $(QUICK),--quick)
