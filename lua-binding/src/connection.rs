@@ -7,15 +7,15 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_MESSAGE_BINARY, CMWS_SEND_NOTIFY, CMWS_STATUS_CLOSED, CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK,
-    cmws_connection_close, cmws_connection_free, cmws_connection_header, cmws_connection_info,
-    cmws_connection_info_t, cmws_connection_receive, cmws_connection_send, cmws_handle_t, cmws_header_t,
-    cmws_mailbox_connect, cmws_message_release, cmws_message_t, cmws_options_t,
+    CMWS_MESSAGE_BINARY, CMWS_STATUS_CLOSED, CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK, cmws_connection_close,
+    cmws_connection_free, cmws_connection_header, cmws_connection_info, cmws_connection_info_t,
+    cmws_connection_receive, cmws_connection_send, cmws_handle_t, cmws_header_t, cmws_mailbox_connect,
+    cmws_message_release, cmws_message_t, cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
     lua_pushinteger, lua_pushlstring, lua_pushvalue, lua_rawseti, lua_setfield, lua_setmetatable,
-    lua_toboolean, lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
+    lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
 };
 
 use crate::{error, listener, mailbox, options};
@@ -29,27 +29,30 @@ pub unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
             Ok(own) => own,
             Err(status) => return error::fail(state, status),
         };
+        // Making the array may raise: before there are options to clear.
+        let (headers, count) = options::headers(state, 2);
         let mut chosen = MaybeUninit::<cmws_options_t>::zeroed();
         let status = options::read(state, 3, chosen.as_mut_ptr());
         if status != CMWS_STATUS_OK {
             return error::fail(state, status);
         }
-        let (headers, count) = options::headers(state, 2);
         let mut length = 0;
         let address = lua_tolstring(state, 1, &mut length);
         let mut connection = 0;
-        let chosen = chosen.as_ptr();
-        let status = cmws_mailbox_connect(own, address, length, headers, count, chosen, &mut connection);
+        let options = chosen.as_mut_ptr();
+        let status = cmws_mailbox_connect(own, address, length, headers, count, options, &mut connection);
+        let max_callbacks = (*options).max_callbacks;
+        cmws_options_clear(options);
         if status != CMWS_STATUS_OK {
             return error::fail(state, status);
         }
         lua_pushinteger(state, connection as lua_Integer);
-        lua_pushinteger(state, (*chosen).max_callbacks.into());
+        lua_pushinteger(state, max_callbacks.into());
     }
     2
 }
 
-/// `send(connection, kind, data, notify)` returns nothing when the message is accepted, false
+/// `send(connection, kind, data, flags)` returns nothing when the message is accepted, false
 /// where it would block, else why not.
 pub unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with a string as third argument.
@@ -58,7 +61,7 @@ pub unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
         let kind = lua_tonumber(state, 2) as u32;
         let mut length = 0;
         let data = lua_tolstring(state, 3, &mut length);
-        let flags = if lua_toboolean(state, 4) != 0 { CMWS_SEND_NOTIFY } else { 0 };
+        let flags = lua_tonumber(state, 4) as u32;
         match cmws_connection_send(connection, kind, data.cast(), length, flags) {
             CMWS_STATUS_OK => return 0,
             CMWS_STATUS_WOULD_BLOCK => lua_pushboolean(state, 0),

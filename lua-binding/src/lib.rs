@@ -39,7 +39,7 @@ const CHUNKS: [(&CStr, &str); 12] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 22] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 23] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"fd", mailbox::fd),
@@ -60,6 +60,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 22] = [
     (c"accept", listener::accept),
     (c"close_listener", listener::close),
     (c"free_listener", listener::free),
+    (c"is_option", options::is_option),
     (c"status_text", error::status_text),
     (c"version", error::version),
 ];

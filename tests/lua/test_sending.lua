@@ -17,6 +17,17 @@ T.test("S19_send_sends_json_text", function()
   T.eq(server:receive_message(), "null")
 end)
 
+T.test("S19_what_else_is_passed_is_not_looked_at", function()
+  local client, server = T.pair()
+  T.eq(client:send_message(("aba"):gsub("a", "c")), nil)
+  T.eq(server:receive_message(), "cbc")
+  T.eq(client:send_binary("x", "binary"), nil)
+  T.eq(server:send_binary(server:receive_message()), nil)
+  T.eq(client:receive_message(), "x")
+  T.eq(client:send_message("options", { compress = true }), nil)
+  T.eq(server:receive_message(), "options")
+end)
+
 T.test("S19_what_json_can_not_hold_is_an_error_and_nothing_is_sent", function()
   local client, server = T.pair()
   local cycle = {}

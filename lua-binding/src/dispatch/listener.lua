@@ -62,12 +62,12 @@ function ws.listen(host, port, options)
   elseif type(port) ~= "number" then
     error(("%s: the port must be a number, not %s"):format(name, type(port)), 3)
   end
-  ws.expect_options(options, name, 4)
+  local list = ws.flat_options(options, name, 4)
   local r = { is_listener = true, turn = turn }
   local listener = setmetatable({ _record = r }, Listener)
   local handle, more
   if port >= 0 and port <= 65535 and port == floor(port) then
-    handle, more = raw.listen(host, port, options)
+    handle, more = raw.listen(host, port, list)
   else
     more = ("listen on %s:%s: a port is a whole number from 0 to 65535"):format(host, tostring(port))
   end
@@ -132,8 +132,8 @@ function Listener:close(reason, options)
   if reason ~= nil and type(reason) ~= "string" then
     error(("listener:close: the reason must be a string, not %s"):format(type(reason)), 2)
   end
-  ws.expect_options(options, "listener:close")
-  if options then
+  if options ~= nil then
+    ws.flat_options(options, "listener:close", 3)
     for name in pairs(options) do
       if name == "drain" then
         return "listener:close: the option drain is not supported in this version"
