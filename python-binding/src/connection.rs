@@ -16,7 +16,7 @@ use crate::lock;
 use crate::mailbox::Mailbox;
 use crate::pending::PendingSend;
 use crate::receive::Receive;
-use crate::send::{Argument, send};
+use crate::send::{Argument, flags, send};
 use crate::waiter::Waiter;
 
 pub struct State {
@@ -197,13 +197,16 @@ impl Connection {
     }
 
     /// Sends text as one message. Await it: that is where it gives way when the peer is slow.
-    fn send_message(slf: &Bound<'_, Self>, text: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        send(slf, Argument::Text(text))
+    /// `compress=False` sends it as it is, whatever was agreed on with the peer.
+    #[pyo3(signature = (text, *, compress=true))]
+    fn send_message(slf: &Bound<'_, Self>, text: &Bound<'_, PyAny>, compress: bool) -> PyResult<Py<PyAny>> {
+        send(slf, Argument::Text(text), flags(compress))
     }
 
     /// Sends bytes, or anything with a buffer, as one binary message.
-    fn send_binary(slf: &Bound<'_, Self>, buffer: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        send(slf, Argument::Binary(buffer))
+    #[pyo3(signature = (buffer, *, compress=true))]
+    fn send_binary(slf: &Bound<'_, Self>, buffer: &Bound<'_, PyAny>, compress: bool) -> PyResult<Py<PyAny>> {
+        send(slf, Argument::Binary(buffer), flags(compress))
     }
 
     /// Waits for the next message: str or bytes, or None when the connection has ended.

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use crate::awaitable::ready;
 use crate::error::exception;
-use crate::send::{Argument, refused};
+use crate::send::{Argument, flags, refused};
 
 /// Sends on a handle whose connection belongs to another language of this process.
 #[pyfunction]
@@ -14,9 +14,10 @@ pub fn send_foreign(
     handle: u64,
     data: &Bound<'_, PyAny>,
     binary: bool,
+    compress: bool,
 ) -> PyResult<Py<PyAny>> {
     let argument = if binary { Argument::Binary(data) } else { Argument::Text(data) };
-    match argument.attempt(handle, 0)? {
+    match argument.attempt(handle, flags(compress))? {
         abi::CMWS_STATUS_OK => ready(py),
         abi::CMWS_STATUS_WOULD_BLOCK => {
             let text = format!("{}: would block: write_limit is reached", argument.name());

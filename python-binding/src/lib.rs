@@ -55,7 +55,7 @@ mod _native {
     #[pymodule_export]
     use crate::mailbox::{Mailbox, close_mailboxes};
     #[pymodule_export]
-    use crate::options::Options;
+    use crate::options::{Options, is_option};
     #[pymodule_export]
     use crate::pending::PendingSend;
     #[pymodule_export]

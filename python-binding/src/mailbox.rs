@@ -220,12 +220,19 @@ impl Mailbox {
 
     /// Binds a port; returns the listener's handle. The name is looked up without the GIL.
     fn listen(&self, py: Python<'_>, host: &str, port: u16, options: &Bound<'_, Options>) -> PyResult<u64> {
-        let (mailbox, raw) = (self.handle, options.get().raw);
+        let (mailbox, options) = (self.handle, options.get());
         let listened = py.detach(|| {
             let mut handle = 0;
             // SAFETY: everything is passed with its length and lives through the call.
             let status = unsafe {
-                abi::cmws_mailbox_listen(mailbox, host.as_ptr().cast(), host.len(), port, &raw, &mut handle)
+                abi::cmws_mailbox_listen(
+                    mailbox,
+                    host.as_ptr().cast(),
+                    host.len(),
+                    port,
+                    &options.raw,
+                    &mut handle,
+                )
             };
             // The text belongs to this thread, and the exception is made on it.
             if status == abi::CMWS_STATUS_OK { Ok(handle) } else { Err(status) }

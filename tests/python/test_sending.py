@@ -30,6 +30,22 @@ async def slow_peer(**options):
             await asyncio.sleep(0.01)
 
 
+def test_S19_compress_is_a_keyword(run):
+    async def main():
+        _, client, server = await pair()
+        await client.send_message("a", compress=True)
+        await client.send_binary(b"b", compress=True)
+        await client.send({}, compress=True)
+        assert [await server.receive_message() for _ in range(3)] == ["a", b"b", "{}"]
+        for send, value in ((client.send_message, "a"), (client.send_binary, b"b"), (client.send, {})):
+            with pytest.raises(TypeError):
+                send(value, False)
+            with pytest.raises(TypeError):
+                send(value, compress=0)
+
+    run(main())
+
+
 def test_S20_an_accepted_send_returns_none_at_once(run):
     async def main():
         _, client, server = await pair()
