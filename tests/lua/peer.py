@@ -267,6 +267,34 @@ def shows():
     accept(listen()).until_close()
 
 
+def asks(port, path, *lines):
+    """Asks for a path, with these header lines too, and tells what it is answered, up to the end
+    of an upgrade's head. With LEAVE it does not wait for that."""
+    sock = socket.create_connection(("127.0.0.1", int(port)))
+    key = base64.b64encode(os.urandom(16)).decode()
+    head = [
+        f"GET {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {key}",
+        *(line for line in lines if line != "LEAVE"),
+    ]
+    sock.sendall("\r\n".join([*head, "", ""]).encode())
+    if "LEAVE" in lines:
+        time.sleep(0.1)
+        return
+    answer = b""
+    while not (answer.startswith(b"HTTP/1.1 101") and b"\r\n\r\n" in answer):
+        more = sock.recv(65536)
+        if not more:
+            break
+        answer += more
+    say(answer.decode("latin-1").replace("\r\n", "\n"))
+    say("END")
+
+
 def never_closes():
     """Reads on and answers no close frame."""
     accept(listen()).until_close(reply=False)

@@ -310,8 +310,9 @@ function Connection:close(code, reason)
   park(task)
 end
 
--- S4: an error in a when_new_conn callback closes its connection.
+-- S4: an error in a when_new_conn callback closes its connection, one in when_request refuses it.
 function ws.refuse(r)
+  if r.is_request then return ws.refuse_request(r) end
   local conn = ws.objects[r.handle]
   if conn then start_closing(conn, r, 1011) end
 end
@@ -323,7 +324,8 @@ function ws.on_closed(handle, code, text)
     return wake(task, nil, text)
   end
   local conn = ws.objects[handle]
-  if not conn then return end
+  -- A request that ended before it was a connection, if it is not one that was collected.
+  if not conn then return raw.free(handle) end
   local r = conn._record
   r.code, r.reason = code, text
   if r.closing then
@@ -350,13 +352,13 @@ local Headers = {
   end,
 }
 
-function Connection:request()
-  local r = record(self, "request")
-  local state, code, _, path, query, subprotocol, count, host, port = raw.info(r.handle)
-  if not state then return nil, code end
+-- What is known of the request behind a handle, and the handle of its listener.
+function ws.request_of(handle)
+  local state, err, _, path, query, subprotocol, count, host, port, listener = raw.info(handle)
+  if not state then return nil, err end
   local headers = setmetatable({}, Headers)
   for index = 0, count - 1 do
-    local name, value = raw.header(r.handle, index)
+    local name, value = raw.header(handle, index)
     if name then
       name = name:lower()
       local before = rawget(headers, name)
@@ -376,7 +378,13 @@ function Connection:request()
     headers = headers,
     subprotocol = subprotocol,
     peer = { host = host, port = port },
-  }
+  }, listener
+end
+
+function Connection:request()
+  local request, err = ws.request_of(record(self, "request").handle)
+  if request then return request end
+  return nil, err
 end
 
 function Connection:handle() return record(self, "handle").handle end

@@ -62,8 +62,20 @@ function ws.listen(host, port, options)
   elseif type(port) ~= "number" then
     error(("%s: the port must be a number, not %s"):format(name, type(port)), 3)
   end
-  local list = ws.flat_options(options, name, 4)
+  local list = ws.flat_options(options, name, 4, "when_request")
   local r = { is_listener = true, turn = turn }
+  if options ~= nil then
+    r.when_request = options.when_request
+    if r.when_request ~= nil and type(r.when_request) ~= "function" then
+      error(("%s: option when_request must be a function, not %s")
+        :format(name, type(r.when_request)), 3)
+    elseif options.review ~= nil then
+      error(("%s: the option review is set by when_request: give that a function"):format(name), 3)
+    elseif r.when_request then
+      list[#list + 1] = "review"
+      list[#list + 1] = 1
+    end
+  end
   local listener = setmetatable({ _record = r }, Listener)
   local handle, more
   if port >= 0 and port <= 65535 and port == floor(port) then
@@ -80,6 +92,12 @@ function ws.listen(host, port, options)
     again(listener, r)
   end
   return listener
+end
+
+-- Who looks at the requests of a listener.
+function ws.reviewer(handle)
+  local listener = listening[handle]
+  return listener and listener._record.when_request
 end
 
 function ws.on_accepted(handle)

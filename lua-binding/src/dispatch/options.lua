@@ -11,19 +11,21 @@ local function decimal(n)
   return ws.number_text(n)
 end
 
+local function up(level) return level > 0 and level + 1 or 0 end
+
 local function put(list, name, value, caller, level)
   local kind = type(value)
   if kind == "number" then
     value = decimal(value)
   elseif kind ~= "string" then
     error(("%s: header %s must be a string, a number or a list of those, not %s")
-      :format(caller, name, kind), level + 1)
+      :format(caller, name, kind), up(level))
   end
   list[#list + 1] = name
   list[#list + 1] = value
 end
 
--- Names and values in turn. Errors are raised `level` calls up, here and below.
+-- Names and values in turn. Errors are raised `level` calls up, here and below; 0 is no place.
 function ws.flat_headers(headers, caller, level)
   if headers == nil then return nil end
   if type(headers) ~= "table" then
@@ -72,6 +74,26 @@ local function put_list(list, name, value, caller, level)
   end
 end
 
+local function put_option(list, name, value, caller, level)
+  local kind = type(value)
+  if name == "response_headers" then
+    local fields = ws.flat_headers(value, caller .. ": response_headers", level + 2)
+    for place = 1, #fields, 2 do
+      list[#list + 1] = name
+      list[#list + 1] = fields[place] .. ": " .. fields[place + 1]
+    end
+  elseif kind == "table" then
+    put_list(list, name, value, caller, level + 1)
+  elseif kind == "number" or kind == "string" or kind == "boolean" then
+    if kind == "boolean" then value = value and 1 or 0 end
+    list[#list + 1] = name
+    list[#list + 1] = value
+  else
+    error(("%s: option %s must be a number, a boolean, a string or a sequence of strings, not %s")
+      :format(caller, name, kind), level + 1)
+  end
+end
+
 -- Names and values in turn: numbers, 1 and 0 for flags, texts. A list has its name before each
 -- element. Without the option named `own`, which is the caller's.
 function ws.flat_options(options, caller, level, own)
@@ -81,24 +103,10 @@ function ws.flat_options(options, caller, level, own)
   end
   local list = {}
   for name, value in pairs(options) do
-    local kind = type(value)
     if type(name) ~= "string" then
       error(("%s: an option's name must be a string, not %s"):format(caller, type(name)), level)
-    elseif name == "response_headers" then
-      local fields = ws.flat_headers(value, caller .. ": response_headers", level + 1)
-      for place = 1, #fields, 2 do
-        list[#list + 1] = name
-        list[#list + 1] = fields[place] .. ": " .. fields[place + 1]
-      end
-    elseif kind == "table" then
-      put_list(list, name, value, caller, level)
-    elseif kind == "number" or kind == "string" or kind == "boolean" then
-      list[#list + 1] = name
-      if kind == "boolean" then value = value and 1 or 0 end
-      list[#list + 1] = value
     elseif name ~= own then
-      error(("%s: option %s must be a number, a boolean, a string or a sequence of strings, not %s")
-        :format(caller, name, kind), level)
+      put_option(list, name, value, caller, level)
     end
   end
   return list
