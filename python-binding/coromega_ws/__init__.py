@@ -13,8 +13,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from . import _native
-from .connection import Connection, ForeignConnection, Request
+from .connection import Connection, ForeignConnection, check_callback
 from .error import (
     Busy,
     ConnectError,
@@ -48,9 +50,11 @@ from .mailbox import _all as _mailboxes
 from .mailbox import of_running_loop, running_or_early
 from .options import Headers, Option, chosen, request_fields
 from .reporting import on_error
+from .request import Accept, Request, Verdict
 from .running import halt, run, sleep, start_new
 
 __all__ = [
+    "Accept",
     "Busy",
     "ConnectError",
     "ConnectTimeout",
@@ -122,10 +126,19 @@ async def connect_to_websocket(addr: str, headers: Headers | None = None, **opti
     return connection
 
 
-def create_websocket_server(host: str, port: int, **options: Option) -> Listener:
+def create_websocket_server(
+    host: str,
+    port: int,
+    *,
+    when_request: Callable[[Request], Verdict | Awaitable[Verdict]] | None = None,
+    **options: Option,
+) -> Listener:
     """Binds a port, 0 for a free one, and returns the listener. A failure is an OSError.
 
-    Options are those of `connect_to_websocket`, for the connections that it accepts.
+    Options are given as to `connect_to_websocket`. `when_request`, a plain or async function, gets
+    each client's Request before it is answered. It returns None or True to accept it, an Accept to
+    choose headers and subprotocol, too; False (403), a status, or (status, headers, body) to refuse
+    it. What it raises is reported and refuses with 500.
     """
     if not isinstance(host, str):
         raise TypeError(f"create_websocket_server: the host is a str, not {type(host).__name__}")
@@ -133,9 +146,14 @@ def create_websocket_server(host: str, port: int, **options: Option) -> Listener
         raise TypeError(f"create_websocket_server: the port is a number, not {type(port).__name__}")
     if not 0 <= port <= 65535:
         raise ValueError(f"create_websocket_server: {port} is no port: 0 to 65535")
+    check_callback("create_websocket_server: when_request", when_request)
+    if "review" in options:
+        raise TypeError("create_websocket_server: the option review is set by when_request: give that a function")
+    if when_request is not None:
+        options["review"] = True
     wanted = chosen(options)
     mailbox = running_or_early()
-    return Listener(mailbox, mailbox.listen(host, port, wanted), wanted.max_callbacks)
+    return Listener(mailbox, mailbox.listen(host, port, wanted), wanted.max_callbacks, when_request)
 
 
 def from_handle(handle: int) -> Connection | ForeignConnection:

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from . import _native
 from .error import InvalidArgument, InvalidClose, Unsupported, from_status, in_connect
+from .request import Request, request_of
 from .waiting import Once
 
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
@@ -64,17 +64,6 @@ def to_json(value: Any) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         where = _where(value)
         raise InvalidArgument(f"send: this value can't be JSON: {error}{where and f' (at {where})'}") from error
-
-
-@dataclass(frozen=True)
-class Request:
-    """The HTTP request that opened a connection, and who the peer is."""
-
-    path: str
-    query: str
-    headers: dict[str, str]
-    subprotocol: str
-    peer: tuple[str, int]
 
 
 class Connection(_native.Connection):
@@ -132,12 +121,7 @@ class Connection(_native.Connection):
     def request(self) -> Request:
         """The request that opened the connection; header names in lower case."""
         if self._known_request is None:
-            path, query, subprotocol, peer, fields = self._request()
-            headers: dict[str, str] = {}
-            for name, value in fields:
-                name = name.lower()
-                headers[name] = f"{headers[name]}, {value}" if name in headers else value
-            self._known_request = Request(path, query, headers, subprotocol, peer)
+            self._known_request = request_of(self.handle)
         return self._known_request
 
     @property

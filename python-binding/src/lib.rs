@@ -19,6 +19,7 @@ mod pending;
 mod queue;
 mod receive;
 mod registry;
+mod request;
 mod send;
 mod spare;
 mod waiter;
@@ -60,6 +61,8 @@ mod _native {
     use crate::pending::PendingSend;
     #[pymodule_export]
     use crate::receive::Receive;
+    #[pymodule_export]
+    use crate::request::{connection_answer, connection_request};
     #[pymodule_export]
     use crate::waiter::Waiter;
 

@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::error::check;
 use crate::event::Event;
 use crate::lock;
-use crate::options::Options;
+use crate::options::{Field, Options, to_c};
 use crate::registry::{Entry, HandleHasher};
 use crate::spare::Spare;
 
@@ -190,18 +190,10 @@ impl Mailbox {
         &self,
         py: Python<'_>,
         address: &str,
-        headers: Vec<(Vec<u8>, Vec<u8>)>,
+        headers: Vec<Field>,
         options: &Bound<'_, Options>,
     ) -> PyResult<u64> {
-        let headers: Vec<abi::cmws_header_t> = headers
-            .iter()
-            .map(|(name, value)| abi::cmws_header_t {
-                name: name.as_ptr().cast(),
-                name_length: name.len(),
-                value: value.as_ptr().cast(),
-                value_length: value.len(),
-            })
-            .collect();
+        let headers = to_c(&headers);
         let mut handle = 0;
         // SAFETY: everything is passed with its length and lives through the call.
         check(py, unsafe {

@@ -1,4 +1,4 @@
-//! Options, set by their names: the library knows them, this binding keeps no list.
+//! Options, set by their names: the library knows them, this binding keeps no list. And headers.
 
 use coromega_ws_abi as abi;
 use pyo3::exceptions::PyTypeError;
@@ -120,6 +120,20 @@ impl Options {
     fn max_callbacks(&self) -> u32 {
         self.raw.max_callbacks
     }
+}
+
+/// Name and value of a header.
+pub type Field = (Vec<u8>, Vec<u8>);
+
+/// Headers as the library takes them: they point to the fields.
+pub fn to_c(fields: &[Field]) -> Vec<abi::cmws_header_t> {
+    let header = |(name, value): &Field| abi::cmws_header_t {
+        name: name.as_ptr().cast(),
+        name_length: name.len(),
+        value: value.as_ptr().cast(),
+        value_length: value.len(),
+    };
+    fields.iter().map(header).collect()
 }
 
 /// Whether the library has an option of this name.
