@@ -13,9 +13,6 @@ use crate::error::{exception, failure};
 use crate::message::{Outgoing, send_bytes, send_text};
 use crate::pending::PendingSend;
 
-/// The library's flag for a message that is not to be compressed.
-const UNCOMPRESSED: u32 = 2;
-
 /// What `send_message` and `send_binary` were given.
 pub enum Argument<'a, 'py> {
     Text(&'a Bound<'py, PyAny>),
@@ -102,7 +99,7 @@ fn check(argument: &Argument<'_, '_>) -> PyResult<()> {
 
 /// The flag of a message that is not to be compressed.
 pub fn flags(compress: bool) -> u32 {
-    if compress { 0 } else { UNCOMPRESSED }
+    if compress { 0 } else { abi::CMWS_SEND_UNCOMPRESSED }
 }
 
 /// Sends now, or queues behind those that wait.

@@ -98,13 +98,13 @@ class Peer:
             say("END", count)
 
 
-def connect(port):
+def connect(port, lines=b""):
     sock = socket.create_connection(("127.0.0.1", int(port)))
     key = base64.b64encode(os.urandom(16))
     sock.sendall(
         b"GET /raw?x=1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nX-Test: one\r\nX-Test: two\r\nSec-WebSocket-Key: " + key
-        + b"\r\n\r\n"
+        + b"\r\n" + lines + b"\r\n"
     )
     peer = Peer(sock, True)
     peer.head()
@@ -293,6 +293,19 @@ def asks(port, path, *lines):
         answer += more
     say(answer.decode("latin-1").replace("\r\n", "\n"))
     say("END")
+
+
+def compressed(port, count, wait=0):
+    """Offers compression; tells of each message whether it came compressed (RSV1), and its size."""
+    peer = connect(port, b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
+    time.sleep(float(wait))
+    for _ in range(int(count)):
+        while not peer.buffer:
+            peer.buffer = peer.sock.recv(65536)
+        first = peer.buffer[0]
+        say("FRAME", "compressed" if first & 0x40 else "plain", len(peer.receive()[1]))
+    peer.send(8)
+    peer.until_close(reply=False)
 
 
 def never_closes():

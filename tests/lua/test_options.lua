@@ -80,6 +80,32 @@ T.test("S9_flags_numbers_and_lists_are_taken", function()
   T.eq(server:receive_message(), "hello")
 end)
 
+T.test("S9_every_element_of_a_list_is_set", function()
+  local listener = T.server({
+    path = "/ws",
+    subprotocols = { "chat.v2", "chat.v1" },
+    origins = { "http://a.example", "http://b.example" },
+    response_headers = { ["X-Twice"] = { "one", 2 }, ["X-Once"] = "yes" },
+  })
+  listener:when_new_conn(T.keep)
+  local function answer_to(path, ...)
+    local peer = T.peer("asks", T.port(listener), path, ...)
+    peer.expect("^END")
+    local text = table.concat(peer.lines(), "\n")
+    peer.forget()
+    return text
+  end
+  for _, origin in ipairs({ "http://a.example", "http://b.example" }) do
+    local text = answer_to("/ws", "Origin: " .. origin, "Sec-WebSocket-Protocol: chat.v1")
+    T.match(text, "^HTTP/1.1 101 ")
+    T.match(text, "\nSec%-WebSocket%-Protocol: chat.v1\n")
+    T.match(text, "\nX%-Twice: one\n.*X%-Twice: 2\n")
+    T.match(text, "\nX%-Once: yes\n")
+  end
+  T.match(answer_to("/ws", "Origin: http://c.example"), "^HTTP/1.1 403 ")
+  T.match(answer_to("/elsewhere"), "^HTTP/1.1 404 ")
+end)
+
 T.test("S9_what_options_hold_is_given_back", function()
   local text = ("x"):rep(100000)
   local function rounds(count)

@@ -1,5 +1,6 @@
 """S8 to S10: options of every kind, and headers where they belong."""
 
+import asyncio
 import gc
 import pathlib
 
@@ -73,6 +74,38 @@ def test_S9_flags_numbers_and_lists_are_taken(run):
         await client.send_message("hello")
         assert await conn.receive_message() == "hello"
         await client.close()
+
+    run(main())
+
+
+def test_S9_every_element_of_a_list_is_set(run):
+    async def main():
+        listener = coromega.create_websocket_server(
+            "127.0.0.1",
+            0,
+            path="/ws",
+            subprotocols=["chat.v2", "chat.v1"],
+            origins=("http://a.example", "http://b.example"),
+            response_headers=[("X-Twice", ["one", 2]), ("X-Once", "yes")],
+        )
+        host, port = listener.address
+
+        async def answer_to(path, headers):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(
+                f"GET {path} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            return head.decode()
+
+        for origin in "http://a.example", "http://b.example":
+            head = await answer_to("/ws", f"Origin: {origin}\r\nSec-WebSocket-Protocol: chat.v1\r\n")
+            assert head.startswith("HTTP/1.1 101 ") and "\r\nSec-WebSocket-Protocol: chat.v1\r\n" in head
+            assert "\r\nX-Twice: one\r\nX-Twice: 2\r\nX-Once: yes\r\n" in head
+        assert (await answer_to("/ws", "Origin: http://c.example\r\n")).startswith("HTTP/1.1 403 ")
+        assert (await answer_to("/elsewhere", "")).startswith("HTTP/1.1 404 ")
 
     run(main())
 
