@@ -203,6 +203,8 @@ def bad_frame(port, what):
     elif what == "declared":
         peer.sock.sendall(peer.frame(2, b"", length=1 << 29)[:14] + b"x" * 1000)
     elif what == "huge":
+        peer.sock.sendall(peer.frame(2, b"", length=(1 << 62) + 5)[:14])
+    elif what == "negative":  # the first bit of a length is 0 (RFC 6455, 5.2)
         peer.sock.sendall(peer.frame(2, b"", length=(1 << 63) + 5)[:14])
     peer.until_close()
 
