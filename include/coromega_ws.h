@@ -425,6 +425,10 @@ typedef struct cmws_connection_info_t {
    * The peer's address; empty with port 0 while it is not known.
    */
   struct cmws_address_t peer;
+  /**
+   * The listener that a server's connection came through; 0 for a client's.
+   */
+  cmws_handle_t listener;
 } cmws_connection_info_t;
 
 /**

@@ -75,6 +75,8 @@ pub struct Connection {
     pub(crate) options: Arc<Options>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) request: OnceLock<Request>,
+    /// The handle of the listener that it came through.
+    pub(crate) listener: OnceLock<u64>,
     pub(crate) inbox: Mutex<Inbox>,
     pub(crate) writer: Mutex<Writer>,
     control: Mutex<Control>,
@@ -109,6 +111,7 @@ impl Connection {
             role,
             options,
             request: OnceLock::new(),
+            listener: OnceLock::new(),
             inbox: Mutex::default(),
             writer: Mutex::new(Writer::new(Encoder::new(role))),
             control: Mutex::default(),
@@ -275,6 +278,11 @@ impl Connection {
     /// at the end. None while it has not ended.
     pub fn end(&self) -> Option<(Option<&Error>, &[u8])> {
         self.end.get().map(|end| (end.error.as_ref(), &*end.text))
+    }
+
+    /// The handle of the listener that it came through; 0 for a client's.
+    pub fn listener(&self) -> u64 {
+        self.listener.get().copied().unwrap_or_default()
     }
 
     /// The request of its opening handshake; None before that is known.

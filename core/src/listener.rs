@@ -271,6 +271,7 @@ async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtim
     let made = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone());
     let Ok(connection) = made else { return client.refuse(&Refusal::new(503, CLOSING)).await };
     let _ = connection.request.set(request);
+    let _ = connection.listener.set(listener.handle);
     let mut unopened = Unopened { connection: Some(connection.clone()), error: None };
     let (mut subprotocol, mut lines) = (Vec::new(), Vec::new());
     if listener.options.review {

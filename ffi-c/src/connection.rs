@@ -50,6 +50,7 @@ pub unsafe extern "C" fn cmws_connection_info(
                 Some(peer) => address_to_c(&peer.ip().to_string(), peer.port()),
                 None => address_to_c("", 0),
             },
+            listener: connection.listener(),
         };
         // SAFETY: as this function's contract says. The texts are the connection's own.
         unsafe { store_sized(out_info, info_size, info) }

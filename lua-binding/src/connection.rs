@@ -7,15 +7,16 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_MESSAGE_BINARY, CMWS_SEND_NOTIFY, CMWS_STATUS_CLOSED, CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK,
-    cmws_connection_close, cmws_connection_free, cmws_connection_header, cmws_connection_info,
-    cmws_connection_info_t, cmws_connection_receive, cmws_connection_send, cmws_handle_t, cmws_header_t,
-    cmws_mailbox_connect, cmws_message_release, cmws_message_t, cmws_options_t,
+    CMWS_MESSAGE_BINARY, CMWS_STATUS_CLOSED, CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK,
+    CMWS_STATUS_WOULD_BLOCK, cmws_connection_answer, cmws_connection_close, cmws_connection_free,
+    cmws_connection_header, cmws_connection_info, cmws_connection_info_t, cmws_connection_receive,
+    cmws_connection_send, cmws_handle_t, cmws_header_t, cmws_mailbox_connect, cmws_message_release,
+    cmws_message_t, cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
     lua_pushinteger, lua_pushlstring, lua_pushvalue, lua_rawseti, lua_setfield, lua_setmetatable,
-    lua_toboolean, lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
+    lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
 };
 
 use crate::{error, listener, mailbox, options};
@@ -29,27 +30,30 @@ pub unsafe extern "C-unwind" fn connect(state: *mut lua_State) -> c_int {
             Ok(own) => own,
             Err(status) => return error::fail(state, status),
         };
+        // Making the array may raise: before there are options to clear.
+        let (headers, count) = options::headers(state, 2);
         let mut chosen = MaybeUninit::<cmws_options_t>::zeroed();
         let status = options::read(state, 3, chosen.as_mut_ptr());
         if status != CMWS_STATUS_OK {
             return error::fail(state, status);
         }
-        let (headers, count) = options::headers(state, 2);
         let mut length = 0;
         let address = lua_tolstring(state, 1, &mut length);
         let mut connection = 0;
-        let chosen = chosen.as_ptr();
-        let status = cmws_mailbox_connect(own, address, length, headers, count, chosen, &mut connection);
+        let options = chosen.as_mut_ptr();
+        let status = cmws_mailbox_connect(own, address, length, headers, count, options, &mut connection);
+        let max_callbacks = (*options).max_callbacks;
+        cmws_options_clear(options);
         if status != CMWS_STATUS_OK {
             return error::fail(state, status);
         }
         lua_pushinteger(state, connection as lua_Integer);
-        lua_pushinteger(state, (*chosen).max_callbacks.into());
+        lua_pushinteger(state, max_callbacks.into());
     }
     2
 }
 
-/// `send(connection, kind, data, notify)` returns nothing when the message is accepted, false
+/// `send(connection, kind, data, flags)` returns nothing when the message is accepted, false
 /// where it would block, else why not.
 pub unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with a string as third argument.
@@ -58,7 +62,7 @@ pub unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
         let kind = lua_tonumber(state, 2) as u32;
         let mut length = 0;
         let data = lua_tolstring(state, 3, &mut length);
-        let flags = if lua_toboolean(state, 4) != 0 { CMWS_SEND_NOTIFY } else { 0 };
+        let flags = lua_tonumber(state, 4) as u32;
         match cmws_connection_send(connection, kind, data.cast(), length, flags) {
             CMWS_STATUS_OK => return 0,
             CMWS_STATUS_WOULD_BLOCK => lua_pushboolean(state, 0),
@@ -163,7 +167,7 @@ pub unsafe extern "C-unwind" fn close(state: *mut lua_State) -> c_int {
 }
 
 /// `info(connection)` returns state, close code, close reason, path, query, subprotocol, number
-/// of headers, peer's host and port; or nil and why.
+/// of headers, peer's host and port, listener (0 for a client's); or nil and why.
 pub unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua, with the connection's guard referenced by the caller, so that the
     // texts live on.
@@ -184,8 +188,9 @@ pub unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
         lua_pushlstring(state, (*known).subprotocol, (*known).subprotocol_length);
         lua_pushinteger(state, (*known).header_count as lua_Integer);
         listener::push_address(state, &raw const (*known).peer);
+        lua_pushinteger(state, (*known).listener as lua_Integer);
     }
-    9
+    10
 }
 
 /// `header(connection, index)` returns the name and the value of a header of the request, the
@@ -204,6 +209,37 @@ pub unsafe extern "C-unwind" fn header(state: *mut lua_State) -> c_int {
         let field = field.as_ptr();
         lua_pushlstring(state, (*field).name, (*field).name_length);
         lua_pushlstring(state, (*field).value, (*field).value_length);
+    }
+    2
+}
+
+/// `answer(connection, status, subprotocol, headers, body)`, with names and values of headers in
+/// turn, returns nothing; or why not, and whether the request has ended.
+pub unsafe extern "C-unwind" fn answer(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a status in range, and a table, strings or nils.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let status = lua_tonumber(state, 2) as u16;
+        let (mut subprotocol_length, mut body_length) = (0, 0);
+        let subprotocol = lua_tolstring(state, 3, &mut subprotocol_length);
+        let body = lua_tolstring(state, 5, &mut body_length);
+        let (headers, count) = options::headers(state, 4);
+        let status = cmws_connection_answer(
+            connection,
+            status,
+            subprotocol,
+            subprotocol_length,
+            headers,
+            count,
+            body.cast(),
+            body_length,
+        );
+        if status == CMWS_STATUS_OK {
+            return 0;
+        }
+        error::push(state, status);
+        let ended = matches!(status, CMWS_STATUS_CLOSED | CMWS_STATUS_INVALID_HANDLE);
+        lua_pushboolean(state, c_int::from(ended));
     }
     2
 }

@@ -23,7 +23,7 @@ use mlua_sys::{
 const REGISTRY_KEY: &CStr = c"coromega_ws";
 
 /// The dispatcher's chunks in the order in which they run; each gets the table `ws` they share.
-const CHUNKS: [(&CStr, &str); 12] = [
+const CHUNKS: [(&CStr, &str); 13] = [
     (c"=coromega_ws/error.lua", include_str!("dispatch/error.lua")),
     (c"=coromega_ws/timer.lua", include_str!("dispatch/timer.lua")),
     (c"=coromega_ws/task.lua", include_str!("dispatch/task.lua")),
@@ -33,13 +33,14 @@ const CHUNKS: [(&CStr, &str); 12] = [
     (c"=coromega_ws/inbox.lua", include_str!("dispatch/inbox.lua")),
     (c"=coromega_ws/connection.lua", include_str!("dispatch/connection.lua")),
     (c"=coromega_ws/listener.lua", include_str!("dispatch/listener.lua")),
+    (c"=coromega_ws/review.lua", include_str!("dispatch/review.lua")),
     (c"=coromega_ws/mailbox.lua", include_str!("dispatch/mailbox.lua")),
     (c"=coromega_ws/print.lua", include_str!("dispatch/print.lua")),
     (c"=coromega_ws/coromega.lua", include_str!("dispatch/coromega.lua")),
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 22] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 24] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"fd", mailbox::fd),
@@ -53,6 +54,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 22] = [
     (c"close", connection::close),
     (c"info", connection::info),
     (c"header", connection::header),
+    (c"answer", connection::answer),
     (c"guard", connection::guard),
     (c"free", connection::free),
     (c"listen", listener::listen),
@@ -60,6 +62,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 22] = [
     (c"accept", listener::accept),
     (c"close_listener", listener::close),
     (c"free_listener", listener::free),
+    (c"is_option", options::is_option),
     (c"status_text", error::status_text),
     (c"version", error::version),
 ];

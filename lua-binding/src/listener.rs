@@ -8,7 +8,7 @@ use std::{
 
 use coromega_ws_abi::{
     CMWS_STATUS_OK, cmws_address_t, cmws_handle_t, cmws_listener_accept, cmws_listener_address,
-    cmws_listener_close, cmws_listener_free, cmws_mailbox_listen, cmws_options_t,
+    cmws_listener_close, cmws_listener_free, cmws_mailbox_listen, cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_pushboolean, lua_pushinteger, lua_pushstring, lua_rawseti, lua_tolstring,
@@ -38,11 +38,13 @@ pub unsafe extern "C-unwind" fn listen(state: *mut lua_State) -> c_int {
         let port = lua_tonumber(state, 2) as u16;
         let mut listener = 0;
         let status = cmws_mailbox_listen(own, host, length, port, chosen.as_ptr(), &mut listener);
+        let max_callbacks = (*chosen.as_ptr()).max_callbacks;
+        cmws_options_clear(chosen.as_mut_ptr());
         if status != CMWS_STATUS_OK {
             return error::fail(state, status);
         }
         lua_pushinteger(state, listener as lua_Integer);
-        lua_pushinteger(state, (*chosen.as_ptr()).max_callbacks.into());
+        lua_pushinteger(state, max_callbacks.into());
     }
     2
 }

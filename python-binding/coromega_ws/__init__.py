@@ -13,11 +13,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from . import _native
-from .connection import Connection, ForeignConnection, Request
+from .connection import Connection, ForeignConnection, check_callback
 from .error import (
     Busy,
     ConnectError,
@@ -49,10 +48,13 @@ from .error import (
 from .listener import Listener
 from .mailbox import _all as _mailboxes
 from .mailbox import of_running_loop, running_or_early
+from .options import Headers, Option, chosen, request_fields
 from .reporting import on_error
+from .request import Accept, Request, Verdict
 from .running import halt, run, sleep, start_new
 
 __all__ = [
+    "Accept",
     "Busy",
     "ConnectError",
     "ConnectTimeout",
@@ -95,44 +97,23 @@ __all__ = [
 __version__: str = _native.version
 
 
-def _header(value: Any, name: str) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value).encode()
-    raise TypeError(f"header {name}: a str, a number, or a list of those, not {type(value).__name__}")
+async def connect_to_websocket(addr: str, headers: Headers | None = None, **options: Option) -> Connection:
+    """Connects to an address and returns the connection when it is open.
 
-
-def _headers(headers: Mapping[str, Any] | None) -> list[tuple[bytes, bytes]]:
-    fields: list[tuple[bytes, bytes]] = []
-    if headers is None:
-        return fields
-    if not isinstance(headers, Mapping):
-        raise TypeError(f"headers: a dict, not {type(headers).__name__}")
-    for name, values in headers.items():
-        if not isinstance(name, str):
-            raise TypeError(f"headers: names are str, not {type(name).__name__}")
-        for value in values if isinstance(values, (list, tuple)) else (values,):
-            fields.append((name.encode(), _header(value, name)))
-    return fields
-
-
-async def connect_to_websocket(addr: str, headers: Mapping[str, Any] | None = None, **options: float) -> Connection:
-    """Connects to a `ws://` address and returns the connection when it is open.
-
-    `headers` maps names to a str, a number, or a list of those. Options: `open_timeout`,
-    `close_timeout` (seconds), `max_message_size`, `read_limit`, `write_limit` (bytes),
-    `max_callbacks`. Every failure is a ConnectError that says at which step.
+    `headers` maps names to a str, a number, or a list of those. Options are numbers (seconds,
+    bytes), bools, str and paths, or lists of those, as docs/semantics.md has them:
+    `open_timeout=5, compression=False, ca_files=[path]`. Every failure is a ConnectError that says
+    at which step.
     """
     if not isinstance(addr, str):
         raise TypeError(f"connect_to_websocket: the address is a str, not {type(addr).__name__}")
-    chosen = _native.Options(list(options.items()))
+    fields, wanted = request_fields(headers), chosen(options)
     mailbox = of_running_loop()
     try:
-        handle = mailbox.connect(addr, _headers(headers), chosen)
+        handle = mailbox.connect(addr, fields, wanted)
     except Error as error:
         raise in_connect(error) from None
-    connection = Connection._make(mailbox, handle, chosen.max_callbacks)
+    connection = Connection._make(mailbox, handle, wanted.max_callbacks)
     opening = mailbox.loop.create_future()
     connection._opening = opening
     connection._set_busy(True)
@@ -145,10 +126,19 @@ async def connect_to_websocket(addr: str, headers: Mapping[str, Any] | None = No
     return connection
 
 
-def create_websocket_server(host: str, port: int, **options: float) -> Listener:
+def create_websocket_server(
+    host: str,
+    port: int,
+    *,
+    when_request: Callable[[Request], Verdict | Awaitable[Verdict]] | None = None,
+    **options: Option,
+) -> Listener:
     """Binds a port, 0 for a free one, and returns the listener. A failure is an OSError.
 
-    Options are those of `connect_to_websocket`, for the connections that it accepts.
+    Options are given as to `connect_to_websocket`. `when_request`, a plain or async function, gets
+    each client's Request before it is answered. It returns None or True to accept it, an Accept to
+    choose headers and subprotocol, too; False (403), a status, or (status, headers, body) to refuse
+    it. What it raises is reported and refuses with 500.
     """
     if not isinstance(host, str):
         raise TypeError(f"create_websocket_server: the host is a str, not {type(host).__name__}")
@@ -156,9 +146,14 @@ def create_websocket_server(host: str, port: int, **options: float) -> Listener:
         raise TypeError(f"create_websocket_server: the port is a number, not {type(port).__name__}")
     if not 0 <= port <= 65535:
         raise ValueError(f"create_websocket_server: {port} is no port: 0 to 65535")
-    chosen = _native.Options(list(options.items()))
+    check_callback("create_websocket_server: when_request", when_request)
+    if "review" in options:
+        raise TypeError("create_websocket_server: the option review is set by when_request: give that a function")
+    if when_request is not None:
+        options["review"] = True
+    wanted = chosen(options)
     mailbox = running_or_early()
-    return Listener(mailbox, mailbox.listen(host, port, chosen), chosen.max_callbacks)
+    return Listener(mailbox, mailbox.listen(host, port, wanted), wanted.max_callbacks, when_request)
 
 
 def from_handle(handle: int) -> Connection | ForeignConnection:

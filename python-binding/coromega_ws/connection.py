@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from . import _native
 from .error import InvalidArgument, InvalidClose, Unsupported, from_status, in_connect
+from .request import Request, request_of
 from .waiting import Once
 
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
@@ -36,24 +36,34 @@ def check_close(code: Any, reason: Any) -> None:
         raise InvalidClose(f"close: {code} is no close code")
 
 
+def _where(value: Any) -> str:
+    """The way to what can't be JSON, as Python writes it: `['a'][3]`. Empty for the value itself."""
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        items = list(enumerate(value))
+    else:
+        return ""
+    for key, item in items:
+        try:
+            # With its key, which may be what is wrong.
+            _encode({key: item} if isinstance(value, dict) else item)
+        except (TypeError, ValueError, RecursionError):
+            return f"[{key!r}]{_where(item)}"
+    return ""
+
+
 def to_json(value: Any) -> str:
-    """The JSON of a value; what JSON can't hold is an InvalidArgument (S19)."""
+    """The JSON of a value; what JSON can't hold is an InvalidArgument that says where it is (S19)."""
     try:
         _native.check_depth(value)
+    except ValueError as error:
+        raise InvalidArgument(f"send: this value can't be JSON: {error}") from error
+    try:
         return _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument(f"send: this value can't be JSON: {error}") from error
-
-
-@dataclass(frozen=True)
-class Request:
-    """The HTTP request that opened a connection, and who the peer is."""
-
-    path: str
-    query: str
-    headers: dict[str, str]
-    subprotocol: str
-    peer: tuple[str, int]
+        where = _where(value)
+        raise InvalidArgument(f"send: this value can't be JSON: {error}{where and f' (at {where})'}") from error
 
 
 class Connection(_native.Connection):
@@ -72,9 +82,19 @@ class Connection(_native.Connection):
         mailbox.register(connection)
         return connection
 
-    def send(self, value: Any) -> Coroutine[Any, None, None]:
+    def send(self, value: Any, *, compress: bool = True) -> Coroutine[Any, None, None]:
         """Sends the JSON of a value as one text message."""
-        return self.send_message(to_json(value))
+        return self.send_message(to_json(value), compress=compress)
+
+    def __aiter__(self) -> Connection:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        """The next message, for `async for message in conn`, which ends with the connection."""
+        message = await self.receive_message()
+        if message is None:
+            raise StopAsyncIteration
+        return message
 
     def when_new_msg(self, fn: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
         """Sets the callback for messages that no `receive_message` takes; None removes it.
@@ -101,12 +121,7 @@ class Connection(_native.Connection):
     def request(self) -> Request:
         """The request that opened the connection; header names in lower case."""
         if self._known_request is None:
-            path, query, subprotocol, peer, fields = self._request()
-            headers: dict[str, str] = {}
-            for name, value in fields:
-                name = name.lower()
-                headers[name] = f"{headers[name]}, {value}" if name in headers else value
-            self._known_request = Request(path, query, headers, subprotocol, peer)
+            self._known_request = request_of(self.handle)
         return self._known_request
 
     @property
@@ -146,17 +161,17 @@ class ForeignConnection:
         _native.foreign_state(handle)
         self.handle = handle
 
-    def send_message(self, text: str) -> Coroutine[Any, None, None]:
+    def send_message(self, text: str, *, compress: bool = True) -> Coroutine[Any, None, None]:
         """Sends text; raises WouldBlock where it would have to wait."""
-        return _native.send_foreign(self.handle, text, False)
+        return _native.send_foreign(self.handle, text, False, compress)
 
-    def send_binary(self, buffer: Any) -> Coroutine[Any, None, None]:
+    def send_binary(self, buffer: Any, *, compress: bool = True) -> Coroutine[Any, None, None]:
         """Sends bytes; raises WouldBlock where it would have to wait."""
-        return _native.send_foreign(self.handle, buffer, True)
+        return _native.send_foreign(self.handle, buffer, True, compress)
 
-    def send(self, value: Any) -> Coroutine[Any, None, None]:
+    def send(self, value: Any, *, compress: bool = True) -> Coroutine[Any, None, None]:
         """Sends the JSON of a value as one text message."""
-        return self.send_message(to_json(value))
+        return self.send_message(to_json(value), compress=compress)
 
     def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, None, None]:
         """Starts closing it; its owner sees the end."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from . import _native
 from .connection import Connection, _unsupported, check_callback, is_async
 from .mailbox import is_early
+from .request import Request, review
 from .waiting import Once
 
 
@@ -26,14 +28,22 @@ class Listener:
         "_on_conn",
         "_on_dead",
         "_reason",
+        "_when_request",
         "__weakref__",
     )
 
-    def __init__(self, mailbox: _native.Mailbox, handle: int, max_callbacks: int) -> None:
+    def __init__(
+        self,
+        mailbox: _native.Mailbox,
+        handle: int,
+        max_callbacks: int,
+        when_request: Callable[[Request], Any] | None = None,
+    ) -> None:
         self._mailbox = mailbox
         self._handle = handle
         self._max_callbacks = max_callbacks
         self._address = _native.listener_address(handle)
+        self._when_request = when_request
         self._on_conn: Callable[[Connection], Any] | None = None
         self._on_dead: Callable[[str], Any] | None = None
         self._accepted_handles: deque[int] = deque()
@@ -103,6 +113,12 @@ class Listener:
         while handles and self._on_conn is not None:
             connection = Connection._make(self._mailbox, handles.popleft(), self._max_callbacks)
             self._mailbox.start(self._on_conn, is_async(self._on_conn), connection)
+
+    def _requested(self, handle: int) -> None:
+        """A client's request waits for an answer."""
+        fn = self._when_request
+        if fn is not None:
+            self._mailbox.start(partial(review, fn), True, handle)
 
     def _died(self, reason: str) -> None:
         self._reason = reason

@@ -9,14 +9,14 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::asyncio::running_loop;
-use crate::error::{check, elsewhere, exception};
+use crate::error::{elsewhere, exception};
 use crate::foreign::close_foreign;
-use crate::listener::address_of;
 use crate::lock;
 use crate::mailbox::Mailbox;
 use crate::pending::PendingSend;
 use crate::receive::Receive;
-use crate::send::{Argument, send};
+use crate::request::{info, text};
+use crate::send::{Argument, flags, send};
 use crate::waiter::Waiter;
 
 pub struct State {
@@ -133,33 +133,7 @@ impl Connection {
         }
         Ok(())
     }
-
-    fn info(&self, py: Python<'_>) -> PyResult<abi::cmws_connection_info_t> {
-        let mut info = std::mem::MaybeUninit::<abi::cmws_connection_info_t>::zeroed();
-        let size = size_of::<abi::cmws_connection_info_t>();
-        // SAFETY: the size is that of the struct that is passed, and zeroed it is a valid value.
-        unsafe {
-            check(py, abi::cmws_connection_info(self.handle, size, info.as_mut_ptr()))?;
-            Ok(info.assume_init())
-        }
-    }
 }
-
-/// Text of an info struct.
-///
-/// # Safety
-/// `data` has `length` bytes that live through the call, or `length` is 0.
-unsafe fn text(data: *const std::ffi::c_char, length: usize) -> String {
-    if data.is_null() || length == 0 {
-        return String::new();
-    }
-    // SAFETY: the caller vouches for it.
-    let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) };
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Path, query, subprotocol, the peer's host and port, and the headers in their order.
-type Request = (String, String, String, (String, u16), Vec<(String, String)>);
 
 #[pymethods]
 impl Connection {
@@ -197,13 +171,16 @@ impl Connection {
     }
 
     /// Sends text as one message. Await it: that is where it gives way when the peer is slow.
-    fn send_message(slf: &Bound<'_, Self>, text: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        send(slf, Argument::Text(text))
+    /// `compress=False` sends it as it is, whatever was agreed on with the peer.
+    #[pyo3(signature = (text, *, compress=true))]
+    fn send_message(slf: &Bound<'_, Self>, text: &Bound<'_, PyAny>, compress: bool) -> PyResult<Py<PyAny>> {
+        send(slf, Argument::Text(text), flags(compress))
     }
 
     /// Sends bytes, or anything with a buffer, as one binary message.
-    fn send_binary(slf: &Bound<'_, Self>, buffer: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        send(slf, Argument::Binary(buffer))
+    #[pyo3(signature = (buffer, *, compress=true))]
+    fn send_binary(slf: &Bound<'_, Self>, buffer: &Bound<'_, PyAny>, compress: bool) -> PyResult<Py<PyAny>> {
+        send(slf, Argument::Binary(buffer), flags(compress))
     }
 
     /// Waits for the next message: str or bytes, or None when the connection has ended.
@@ -274,47 +251,10 @@ impl Connection {
         if let Some(end) = &lock(&self.state).end {
             return Ok(Some(end.clone()));
         }
-        let info = self.info(py)?;
+        let info = info(py, self.handle)?;
         // SAFETY: the text lives until the connection is freed, with this object.
         let reason = unsafe { text(info.close_reason, info.close_reason_length) };
         Ok((info.close_code != 0).then_some((info.close_code, reason)))
-    }
-
-    fn _request(&self, py: Python<'_>) -> PyResult<Request> {
-        let info = self.info(py)?;
-        let mut headers = Vec::with_capacity(info.header_count);
-        for index in 0..info.header_count {
-            let mut header = abi::cmws_header_t {
-                name: std::ptr::null(),
-                name_length: 0,
-                value: std::ptr::null(),
-                value_length: 0,
-            };
-            // SAFETY: the size is that of the struct that is passed; the texts live until the
-            // connection is freed.
-            headers.push(unsafe {
-                check(
-                    py,
-                    abi::cmws_connection_header(
-                        self.handle,
-                        index,
-                        size_of::<abi::cmws_header_t>(),
-                        &mut header,
-                    ),
-                )?;
-                (text(header.name, header.name_length), text(header.value, header.value_length))
-            });
-        }
-        // SAFETY: the texts live until the connection is freed, with this object.
-        Ok(unsafe {
-            (
-                text(info.path, info.path_length),
-                text(info.query, info.query_length),
-                text(info.subprotocol, info.subprotocol_length),
-                address_of(&info.peer),
-                headers,
-            )
-        })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

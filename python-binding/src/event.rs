@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use crate::connection::Connection;
 use crate::lock;
 use crate::mailbox::Mailbox;
+use crate::request::info;
 
 /// Events that one call takes from the library.
 const BATCH: usize = 128;
@@ -66,6 +67,10 @@ impl Mailbox {
         Some(count)
     }
 
+    fn listener(&self, py: Python<'_>, handle: u64) -> Option<Py<PyAny>> {
+        lock(&self.state).listeners.get(&handle).map(|listener| listener.clone_ref(py))
+    }
+
     fn dispatch(&self, py: Python<'_>, event: Event) -> PyResult<()> {
         match event.kind {
             abi::CMWS_EVENT_READABLE | abi::CMWS_EVENT_WRITABLE => match self.find(py, event.handle) {
@@ -84,19 +89,32 @@ impl Mailbox {
                     )?;
                     Connection::pump(&connection)
                 }
-                None => Ok(()),
+                None => {
+                    // A request that ended before it was a connection, or one that was collected.
+                    // SAFETY: never fails, whatever the handle.
+                    unsafe { abi::cmws_connection_free(event.handle) };
+                    Ok(())
+                }
             },
-            abi::CMWS_EVENT_ACCEPTED | abi::CMWS_EVENT_DEAD => {
-                let listener =
-                    lock(&self.state).listeners.get(&event.handle).map(|listener| listener.clone_ref(py));
-                match listener {
-                    Some(listener) if event.kind == abi::CMWS_EVENT_DEAD => {
-                        listener.call_method1(py, "_died", (event.text,)).map(|_| ())
+            abi::CMWS_EVENT_REQUESTED => {
+                // It may have ended since.
+                let listener = info(py, event.handle).map_or(0, |info| info.listener);
+                match self.listener(py, listener) {
+                    Some(listener) => listener.call_method1(py, "_requested", (event.handle,)).map(|_| ()),
+                    None => {
+                        // SAFETY: never fails, whatever the handle.
+                        unsafe { abi::cmws_connection_free(event.handle) };
+                        Ok(())
                     }
-                    Some(listener) => listener.call_method0(py, "_accepted").map(|_| ()),
-                    None => Ok(()),
                 }
             }
+            abi::CMWS_EVENT_ACCEPTED | abi::CMWS_EVENT_DEAD => match self.listener(py, event.handle) {
+                Some(listener) if event.kind == abi::CMWS_EVENT_DEAD => {
+                    listener.call_method1(py, "_died", (event.text,)).map(|_| ())
+                }
+                Some(listener) => listener.call_method0(py, "_accepted").map(|_| ()),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }

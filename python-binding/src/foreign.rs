@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 
 use crate::awaitable::ready;
 use crate::error::exception;
-use crate::send::{Argument, refused};
+use crate::request::info;
+use crate::send::{Argument, flags, refused};
 
 /// Sends on a handle whose connection belongs to another language of this process.
 #[pyfunction]
@@ -14,9 +15,10 @@ pub fn send_foreign(
     handle: u64,
     data: &Bound<'_, PyAny>,
     binary: bool,
+    compress: bool,
 ) -> PyResult<Py<PyAny>> {
     let argument = if binary { Argument::Binary(data) } else { Argument::Text(data) };
-    match argument.attempt(handle, 0)? {
+    match argument.attempt(handle, flags(compress))? {
         abi::CMWS_STATUS_OK => ready(py),
         abi::CMWS_STATUS_WOULD_BLOCK => {
             let text = format!("{}: would block: write_limit is reached", argument.name());
@@ -29,13 +31,7 @@ pub fn send_foreign(
 /// The state of any connection of this process; a handle that is none raises.
 #[pyfunction]
 pub fn foreign_state(py: Python<'_>, handle: u64) -> PyResult<u32> {
-    let mut info = std::mem::MaybeUninit::<abi::cmws_connection_info_t>::zeroed();
-    let size = size_of::<abi::cmws_connection_info_t>();
-    // SAFETY: the size is that of the struct that is passed, and zeroed it is a valid value.
-    unsafe {
-        crate::error::check(py, abi::cmws_connection_info(handle, size, info.as_mut_ptr()))?;
-        Ok(info.assume_init().state)
-    }
+    Ok(info(py, handle)?.state)
 }
 
 /// Starts closing any connection of this process; False if that has begun already.

@@ -19,6 +19,7 @@ mod pending;
 mod queue;
 mod receive;
 mod registry;
+mod request;
 mod send;
 mod spare;
 mod waiter;
@@ -55,11 +56,13 @@ mod _native {
     #[pymodule_export]
     use crate::mailbox::{Mailbox, close_mailboxes};
     #[pymodule_export]
-    use crate::options::Options;
+    use crate::options::{Options, is_option};
     #[pymodule_export]
     use crate::pending::PendingSend;
     #[pymodule_export]
     use crate::receive::Receive;
+    #[pymodule_export]
+    use crate::request::{connection_answer, connection_request};
     #[pymodule_export]
     use crate::waiter::Waiter;
 

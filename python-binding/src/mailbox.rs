@@ -18,7 +18,7 @@ use crate::connection::Connection;
 use crate::error::check;
 use crate::event::Event;
 use crate::lock;
-use crate::options::Options;
+use crate::options::{Field, Options, to_c};
 use crate::registry::{Entry, HandleHasher};
 use crate::spare::Spare;
 
@@ -190,18 +190,10 @@ impl Mailbox {
         &self,
         py: Python<'_>,
         address: &str,
-        headers: Vec<(Vec<u8>, Vec<u8>)>,
+        headers: Vec<Field>,
         options: &Bound<'_, Options>,
     ) -> PyResult<u64> {
-        let headers: Vec<abi::cmws_header_t> = headers
-            .iter()
-            .map(|(name, value)| abi::cmws_header_t {
-                name: name.as_ptr().cast(),
-                name_length: name.len(),
-                value: value.as_ptr().cast(),
-                value_length: value.len(),
-            })
-            .collect();
+        let headers = to_c(&headers);
         let mut handle = 0;
         // SAFETY: everything is passed with its length and lives through the call.
         check(py, unsafe {
@@ -220,12 +212,19 @@ impl Mailbox {
 
     /// Binds a port; returns the listener's handle. The name is looked up without the GIL.
     fn listen(&self, py: Python<'_>, host: &str, port: u16, options: &Bound<'_, Options>) -> PyResult<u64> {
-        let (mailbox, raw) = (self.handle, options.get().raw);
+        let (mailbox, options) = (self.handle, options.get());
         let listened = py.detach(|| {
             let mut handle = 0;
             // SAFETY: everything is passed with its length and lives through the call.
             let status = unsafe {
-                abi::cmws_mailbox_listen(mailbox, host.as_ptr().cast(), host.len(), port, &raw, &mut handle)
+                abi::cmws_mailbox_listen(
+                    mailbox,
+                    host.as_ptr().cast(),
+                    host.len(),
+                    port,
+                    &options.raw,
+                    &mut handle,
+                )
             };
             // The text belongs to this thread, and the exception is made on it.
             if status == abi::CMWS_STATUS_OK { Ok(handle) } else { Err(status) }

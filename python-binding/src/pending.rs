@@ -32,14 +32,15 @@ enum Stage {
 pub struct PendingSend {
     connection: Py<Connection>,
     message: Outgoing,
+    flags: u32,
     /// The loop of the call that made it.
     caller: Py<PyAny>,
     stage: Mutex<Stage>,
 }
 
 impl PendingSend {
-    pub fn new(connection: Py<Connection>, message: Outgoing, caller: Py<PyAny>) -> Self {
-        PendingSend { connection, message, caller, stage: Mutex::new(Stage::New) }
+    pub fn new(connection: Py<Connection>, message: Outgoing, flags: u32, caller: Py<PyAny>) -> Self {
+        PendingSend { connection, message, flags, caller, stage: Mutex::new(Stage::New) }
     }
 
     /// Whether it still wants to be sent.
@@ -64,8 +65,9 @@ impl PendingSend {
         matches!(&*lock(&self.stage), Stage::Here(mine) if mine.is(waiter))
     }
 
-    pub fn message(&self) -> &Outgoing {
-        &self.message
+    /// One try; the status is the library's.
+    pub fn attempt(&self, py: Python<'_>, connection: u64) -> PyResult<i32> {
+        self.message.send(py, connection, self.flags)
     }
 
     /// Tells who awaits it. `at_once`: no task is current, so that its task may run right here.

@@ -55,7 +55,7 @@ impl Connection {
                     lock(&connection.state).stalled = true;
                     return Ok(());
                 }
-                match send.message().send(py, connection.handle, abi::CMWS_SEND_NOTIFY) {
+                match send.attempt(py, connection.handle) {
                     Ok(abi::CMWS_STATUS_OK) => {}
                     Ok(abi::CMWS_STATUS_WOULD_BLOCK) => return Ok(()),
                     Ok(status) => result = Err(refused(py, status, "send")),

@@ -97,15 +97,21 @@ fn check(argument: &Argument<'_, '_>) -> PyResult<()> {
     }
 }
 
+/// The flag of a message that is not to be compressed.
+pub fn flags(compress: bool) -> u32 {
+    if compress { 0 } else { abi::CMWS_SEND_UNCOMPRESSED }
+}
+
 /// Sends now, or queues behind those that wait.
-pub fn send(slf: &Bound<'_, Connection>, argument: Argument<'_, '_>) -> PyResult<Py<PyAny>> {
+pub fn send(slf: &Bound<'_, Connection>, argument: Argument<'_, '_>, flags: u32) -> PyResult<Py<PyAny>> {
+    let flags = flags | abi::CMWS_SEND_NOTIFY;
     let py = slf.py();
     let connection = slf.get();
     let mut status = abi::CMWS_STATUS_WOULD_BLOCK;
     if connection.sends_waiting() {
         check(&argument)?;
     } else {
-        status = argument.attempt(connection.handle(), abi::CMWS_SEND_NOTIFY)?;
+        status = argument.attempt(connection.handle(), flags)?;
     }
     match status {
         abi::CMWS_STATUS_OK => return ready(py),
@@ -120,7 +126,7 @@ pub fn send(slf: &Bound<'_, Connection>, argument: Argument<'_, '_>) -> PyResult
     if caller.is_none() {
         return Err(exception(py, status, &would_block(argument.name()), 0));
     }
-    let pending = PendingSend::new(slf.clone().unbind(), argument.keep()?, caller.unbind());
+    let pending = PendingSend::new(slf.clone().unbind(), argument.keep()?, flags, caller.unbind());
     let pending = Py::new(py, pending)?;
     Connection::queue_send(slf, pending.clone_ref(py))?;
     Ok(pending.into_any())

@@ -306,7 +306,9 @@ TEST(S13_the_request_is_told)
     CHECK_OK(cmws_mailbox_connect(client_loop.mailbox, address, strlen(address), headers, 1, NULL,
                                   &connection));
     server = loop_accept(&loop, listener);
+    CHECK_INT(info_of(connection).listener, 0);
     info = info_of(server);
+    CHECK_INT(info.listener, listener);
     CHECK_INT(info.path_length, 8);
     CHECK(memcmp(info.path, "/a/b%20c", 8) == 0);
     CHECK_INT(info.query_length, 9);

@@ -98,13 +98,13 @@ class Peer:
             say("END", count)
 
 
-def connect(port):
+def connect(port, lines=b""):
     sock = socket.create_connection(("127.0.0.1", int(port)))
     key = base64.b64encode(os.urandom(16))
     sock.sendall(
         b"GET /raw?x=1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nX-Test: one\r\nX-Test: two\r\nSec-WebSocket-Key: " + key
-        + b"\r\n\r\n"
+        + b"\r\n" + lines + b"\r\n"
     )
     peer = Peer(sock, True)
     peer.head()
@@ -203,6 +203,8 @@ def bad_frame(port, what):
     elif what == "declared":
         peer.sock.sendall(peer.frame(2, b"", length=1 << 29)[:14] + b"x" * 1000)
     elif what == "huge":
+        peer.sock.sendall(peer.frame(2, b"", length=(1 << 62) + 5)[:14])
+    elif what == "negative":  # the first bit of a length is 0 (RFC 6455, 5.2)
         peer.sock.sendall(peer.frame(2, b"", length=(1 << 63) + 5)[:14])
     peer.until_close()
 
@@ -265,6 +267,47 @@ def wrong_key():
 def shows():
     """Tells the request's head and what comes, and answers a close."""
     accept(listen()).until_close()
+
+
+def asks(port, path, *lines):
+    """Asks for a path, with these header lines too, and tells what it is answered, up to the end
+    of an upgrade's head. With LEAVE it does not wait for that."""
+    sock = socket.create_connection(("127.0.0.1", int(port)))
+    key = base64.b64encode(os.urandom(16)).decode()
+    head = [
+        f"GET {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {key}",
+        *(line for line in lines if line != "LEAVE"),
+    ]
+    sock.sendall("\r\n".join([*head, "", ""]).encode())
+    if "LEAVE" in lines:
+        time.sleep(0.1)
+        return
+    answer = b""
+    while not (answer.startswith(b"HTTP/1.1 101") and b"\r\n\r\n" in answer):
+        more = sock.recv(65536)
+        if not more:
+            break
+        answer += more
+    say(answer.decode("latin-1").replace("\r\n", "\n"))
+    say("END")
+
+
+def compressed(port, count, wait=0):
+    """Offers compression; tells of each message whether it came compressed (RSV1), and its size."""
+    peer = connect(port, b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
+    time.sleep(float(wait))
+    for _ in range(int(count)):
+        while not peer.buffer:
+            peer.buffer = peer.sock.recv(65536)
+        first = peer.buffer[0]
+        say("FRAME", "compressed" if first & 0x40 else "plain", len(peer.receive()[1]))
+    peer.send(8)
+    peer.until_close(reply=False)
 
 
 def never_closes():

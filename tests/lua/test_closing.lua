@@ -242,7 +242,9 @@ T.plain("S25_outside_a_coroutine_close_starts_the_close", function()
   T.eq(code, 3333)
 end)
 
-for what, code in pairs({ unmasked = 1002, opcode = 1002, text = 1007, large = 1009, huge = 1009 }) do
+for what, code in pairs({
+  unmasked = 1002, opcode = 1002, text = 1007, large = 1009, huge = 1009, negative = 1002,
+}) do
   T.test("S26_protocol_error_" .. what, function()
     local client, server, listener = T.pair()
     local accepted

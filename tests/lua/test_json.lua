@@ -75,6 +75,22 @@ T.plain("S19_what_can_not_be_encoded", function()
   fails(encode, cycle, "contains itself")
 end)
 
+T.plain("S19_an_error_says_where_the_value_is", function()
+  local function where(value, place)
+    local _, err = encode(value)
+    T.eq(err:match("%(at (.*)%)$"), place)
+  end
+  where(print, nil)
+  where({ a = { b = { 1, print } } }, "a.b[2]")
+  where({ 1, { { x = 0 / 0 } } }, "[2][1].x")
+  where({ ["a b"] = { c = "\255" } }, '["a b"].c')
+  where({ a = { 1, 2 }, b = { [true] = 1 } }, "b")
+  where({ a = { { {} } }, b = print }, "b")
+  local deep = print
+  for _ = 1, 100 do deep = { deep } end
+  where(deep, ("[1]"):rep(16) .. "...")
+end)
+
 T.plain("S19_nesting", function()
   local function nested(depth)
     local value = {}

@@ -17,6 +17,54 @@ T.test("S19_send_sends_json_text", function()
   T.eq(server:receive_message(), "null")
 end)
 
+T.test("S19_a_message_that_is_not_to_be_compressed", function()
+  local listener, accept = T.acceptor({ compression = true })
+  local peer = T.peer("compressed", T.port(listener), 6)
+  local server = accept()
+  local text = ("x"):rep(50000)
+  T.eq(server:send_message(text), nil)
+  T.eq(server:send_message(text, { compress = false }), nil)
+  T.eq(server:send_binary(text, { compress = true }), nil)
+  T.eq(server:send_binary(text, { compress = false }), nil)
+  T.eq(server:send({ text }, {}), nil)
+  T.eq(server:send({ text }, { compress = false }), nil)
+  T.wait(function() return #peer.lines() >= 6 end)
+  for place, line in ipairs(peer.lines()) do
+    if place > 6 then break end
+    local how, size = line:match("^FRAME (%a+) (%d+)$")
+    T.eq(how, place % 2 == 1 and "compressed" or "plain", place)
+    T.ok((tonumber(size) < 1000) == (place % 2 == 1), line)
+  end
+  peer.forget()
+end)
+
+T.test("S19_a_message_that_waits_for_room_keeps_its_options", function()
+  local listener, accept = T.acceptor({ compression = true, write_limit = 1000 })
+  local peer = T.peer("compressed", T.port(listener), 400, 0.5)
+  local server = accept()
+  local text = ("x"):rep(50000)
+  for n = 1, 400 do
+    T.eq(server:send_message(text, n % 2 == 0 and { compress = false } or nil), nil)
+  end
+  T.wait(function() return #peer.lines() >= 400 end)
+  for place, line in ipairs(peer.lines()) do
+    if place > 400 then break end
+    T.match(line, place % 2 == 1 and "^FRAME compressed" or "^FRAME plain")
+  end
+  peer.forget()
+end)
+
+T.test("S19_what_else_is_passed_is_not_looked_at", function()
+  local client, server = T.pair()
+  T.eq(client:send_message(("aba"):gsub("a", "c")), nil)
+  T.eq(server:receive_message(), "cbc")
+  T.eq(client:send_binary("x", "binary"), nil)
+  T.eq(server:send_binary(server:receive_message()), nil)
+  T.eq(client:receive_message(), "x")
+  T.eq(client:send_message("options", { compress = true }), nil)
+  T.eq(server:receive_message(), "options")
+end)
+
 T.test("S19_what_json_can_not_hold_is_an_error_and_nothing_is_sent", function()
   local client, server = T.pair()
   local cycle = {}

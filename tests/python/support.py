@@ -70,14 +70,14 @@ async def read_frame(reader):
     return first & 0x0F, bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
 
 
-async def raw_client(listener, path="/", limit=65536):
+async def raw_client(listener, path="/", limit=65536, headers=""):
     """A peer that has shaken hands and leaves the rest to the test."""
     host, port = listener.address
     reader, writer = await asyncio.open_connection(host, port, limit=limit)
     key = base64.b64encode(os.urandom(16)).decode()
     writer.write(
         f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n".encode()
     )
     answer = await reader.readuntil(b"\r\n\r\n")
     assert b" 101 " in answer.split(b"\r\n")[0], answer

@@ -389,3 +389,38 @@ def test_S18_the_awaitable_works_with_asyncio(run):
         assert await shielded == "7"
 
     run(main())
+
+
+def test_S22_async_for_takes_what_comes_and_ends_with_the_connection(run):
+    async def main():
+        _, client, server = await pair()
+        seen = []
+        for message in "a", b"b", "":
+            await (client.send_binary(message) if isinstance(message, bytes) else client.send_message(message))
+        closing = asyncio.create_task(client.close(4000, "enough"))
+        async for message in server:
+            seen.append(message)
+        assert seen == ["a", b"b", ""]
+        assert server.close_code == 4000
+        async for message in server:
+            seen.append(message)
+        assert len(seen) == 3
+        await closing
+
+    run(main())
+
+
+def test_S14_a_loop_that_was_left_goes_on_where_it_was(run):
+    async def main():
+        _, client, server = await pair()
+        for text in "1", "2", "3":
+            await client.send_message(text)
+        async for message in server:
+            assert message == "1"
+            break
+        assert await server.receive_message() == "2"
+        async for message in server:
+            assert message == "3"
+            await client.close()
+
+    run(main())

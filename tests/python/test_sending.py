@@ -30,6 +30,66 @@ async def slow_peer(**options):
             await asyncio.sleep(0.01)
 
 
+async def compressed(reader):
+    """Whether the next message was, by RSV1 (RFC 7692, 6), and how long it came."""
+    first, second = await reader.readexactly(2)
+    length = second & 0x7F
+    if length >= 126:
+        length = int.from_bytes(await reader.readexactly(2 if length == 126 else 8), "big")
+    await reader.readexactly(length)
+    return bool(first & 0x40), length
+
+
+def test_S19_a_message_that_is_not_to_be_compressed(run):
+    async def main():
+        listener = coromega.create_websocket_server("127.0.0.1", 0, compression=True)
+        accepted = asyncio.get_running_loop().create_future()
+        listener.when_new_conn(accepted.set_result)
+        offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+        reader, _ = await raw_client(listener, limit=1024, headers=offer)
+        server = await accepted
+        for send, value in (server.send_message, BIG), (server.send_binary, BIG.encode()), (server.send, [BIG]):
+            await send(value)
+            squeezed, length = await compressed(reader)
+            assert squeezed and length < 1000
+            await send(value, compress=False)
+            squeezed, length = await compressed(reader)
+            assert not squeezed and length >= len(BIG)
+        # Those that wait for room keep what they were sent with.
+        filled = 1
+        while not isinstance(server.send_message(BIG, compress=False), coromega._native.PendingSend):
+            filled += 1
+            if filled % 16 == 0:
+                await asyncio.sleep(0.01)
+        server.send_message(BIG)
+        last = server.send_message(BIG, compress=False)
+        reading = asyncio.create_task(collect_compressed(reader, filled + 2))
+        await last
+        assert await reading == [False] * filled + [True, False]
+
+    run(main())
+
+
+async def collect_compressed(reader, count):
+    return [(await compressed(reader))[0] for _ in range(count)]
+
+
+def test_S19_compress_is_a_keyword(run):
+    async def main():
+        _, client, server = await pair()
+        await client.send_message("a", compress=True)
+        await client.send_binary(b"b", compress=True)
+        await client.send({}, compress=True)
+        assert [await server.receive_message() for _ in range(3)] == ["a", b"b", "{}"]
+        for send, value in ((client.send_message, "a"), (client.send_binary, b"b"), (client.send, {})):
+            with pytest.raises(TypeError):
+                send(value, False)
+            with pytest.raises(TypeError):
+                send(value, compress=0)
+
+    run(main())
+
+
 def test_S20_an_accepted_send_returns_none_at_once(run):
     async def main():
         _, client, server = await pair()

@@ -68,3 +68,24 @@ def test_S19_what_json_can_not_hold(run):
             very_deep = very_deep.pop()
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (print, ""),
+        ({"a": {"b": [1, print]}}, " (at ['a']['b'][1])"),
+        ([1, ({"x": math.nan},)], " (at [1][0]['x'])"),
+        ({"a": {(1,): 2}, "b": 1}, " (at ['a'][(1,)])"),
+        ([{"fine": 1}, b"x"], " (at [1])"),
+    ],
+)
+def test_S19_an_error_says_where_the_value_is(run, value, where):
+    async def main():
+        _, client, _ = await pair()
+        with pytest.raises(coromega.InvalidArgument) as caught:
+            client.send(value)
+        text = str(caught.value)
+        assert text.endswith(where) and ("(at " in text) == bool(where)
+
+    run(main())

@@ -198,6 +198,8 @@ pub struct cmws_connection_info_t {
     pub header_count: usize,
     /// The peer's address; empty with port 0 while it is not known.
     pub peer: cmws_address_t,
+    /// The listener that a server's connection came through; 0 for a client's.
+    pub listener: cmws_handle_t,
 }
 
 /// Options of a connect, or of a listener and the connections it accepts.

@@ -4,7 +4,8 @@ local ws = ...
 
 local raw = ws.raw
 local raw_send = raw.send
-local error, rawget, setmetatable, tostring, type = error, rawget, setmetatable, tostring, type
+local error, pairs, rawget, setmetatable = error, pairs, rawget, setmetatable
+local tostring, type = tostring, type
 local floor = math.floor
 local take, deliver, again, hold, unhold = ws.take, ws.deliver, ws.again, ws.hold, ws.unhold
 local append, prepend, drop_first = ws.append, ws.prepend, ws.drop_first
@@ -14,6 +15,7 @@ local waiting, try_waiting, park, wake, schedule =
 local expect_function, expect_seconds = ws.expect_function, ws.expect_seconds
 
 local TEXT, BINARY = 1, 2
+local NOTIFY, UNCOMPRESSED = 1, 2
 local IN_A_ROW = 64 -- messages that one coroutine takes before it gives way (S2)
 
 local Connection = {}
@@ -66,8 +68,8 @@ function ws.connect(address, headers, options)
   if type(address) ~= "string" then
     error(("%s: the address must be a string, not %s"):format(name, type(address)), 3)
   end
-  ws.expect_options(options, name, 4)
-  local handle, more = raw.connect(address, ws.flat_headers(headers, name), options)
+  headers = ws.request_headers(headers, name, 4)
+  local handle, more = raw.connect(address, headers, ws.flat_options(options, name, 4))
   if not handle then return nil, more end
   task.wait, task.handle, task.max_callbacks = "connect", handle, more
   connecting[handle] = task
@@ -101,42 +103,57 @@ ws.cancels.send = function(task)
   task.on = nil
 end
 
+-- What is no table is not looked at: send_message(text:gsub("a", "b")) passes a count, too.
+local function flags_of(options, name)
+  if type(options) ~= "table" then return nil end
+  for key, value in pairs(options) do
+    if key ~= "compress" then
+      error(("conn:%s: there is no option %s"):format(name, tostring(key)), 3)
+    elseif type(value) ~= "boolean" then
+      error(("conn:%s: option compress must be a boolean, not %s"):format(name, type(value)), 3)
+    end
+  end
+  if options.compress == false then return UNCOMPRESSED end
+end
+
 -- First come, first served: who comes while others wait for room waits behind them.
-local function send(conn, r, kind, data)
+local function send(conn, r, kind, data, flags)
   local senders = r.senders
   local alone = senders.last == 0 or not first_of(senders)
   if alone then
-    local refused = raw_send(r.handle, kind, data)
+    local refused = raw_send(r.handle, kind, data, flags)
     if refused == nil then return end
     if refused then return refused end
   end
   local task = try_waiting()
   if not task then return "would block" end
+  flags = (flags or 0) + NOTIFY
   if alone then
-    local refused = raw_send(r.handle, kind, data, true)
+    local refused = raw_send(r.handle, kind, data, flags)
     if refused == nil then return end
     if refused then return refused end
   end
-  task.wait, task.on, task.kind, task.data = "send", r, kind, data
+  task.wait, task.on, task.kind, task.data, task.flags = "send", r, kind, data, flags
   append(senders, task, conn)
   return (park(task))
 end
 
 -- send_message and send_binary differ in the kind only. What need not wait is done at once.
 local function sender(name, kind)
-  return function(self, data)
+  return function(self, data, options)
     local r = type(self) == "table" and self._record
     local senders = r and r.senders
     if not senders then record(self, name) end
     if type(data) ~= "string" then
       error(("conn:%s: the message must be a string, not %s"):format(name, type(data)), 2)
     end
+    local flags = options ~= nil and flags_of(options, name) or nil
     if senders.last == 0 then
-      local refused = raw_send(r.handle, kind, data)
+      local refused = raw_send(r.handle, kind, data, flags)
       if refused == nil then return end
       if refused then return refused end
     end
-    local err = send(self, r, kind, data)
+    local err = send(self, r, kind, data, flags)
     if err then return err end
   end
 end
@@ -144,10 +161,11 @@ end
 Connection.send_message = sender("send_message", TEXT)
 Connection.send_binary = sender("send_binary", BINARY)
 
-function Connection:send(value)
+function Connection:send(value, options)
   local r = record(self, "send")
+  local flags = flags_of(options, "send")
   local text, err = ws.json.encode(value)
-  if text then err = send(self, r, TEXT, text) end
+  if text then err = send(self, r, TEXT, text, flags) end
   if err then return err end
 end
 
@@ -160,7 +178,7 @@ function ws.on_writable(conn, r)
   while true do
     local task = first_of(senders)
     if not task then break end
-    local refused = raw_send(r.handle, task.kind, task.data, true)
+    local refused = raw_send(r.handle, task.kind, task.data, task.flags)
     if refused == false then return end
     drop_first(senders)
     leave_queue(task)
@@ -292,8 +310,9 @@ function Connection:close(code, reason)
   park(task)
 end
 
--- S4: an error in a when_new_conn callback closes its connection.
+-- S4: an error in a when_new_conn callback closes its connection, one in when_request refuses it.
 function ws.refuse(r)
+  if r.is_request then return ws.refuse_request(r) end
   local conn = ws.objects[r.handle]
   if conn then start_closing(conn, r, 1011) end
 end
@@ -305,7 +324,8 @@ function ws.on_closed(handle, code, text)
     return wake(task, nil, text)
   end
   local conn = ws.objects[handle]
-  if not conn then return end
+  -- A request that ended before it was a connection, if it is not one that was collected.
+  if not conn then return raw.free(handle) end
   local r = conn._record
   r.code, r.reason = code, text
   if r.closing then
@@ -332,13 +352,13 @@ local Headers = {
   end,
 }
 
-function Connection:request()
-  local r = record(self, "request")
-  local state, code, _, path, query, subprotocol, count, host, port = raw.info(r.handle)
-  if not state then return nil, code end
+-- What is known of the request behind a handle, and the handle of its listener.
+function ws.request_of(handle)
+  local state, err, _, path, query, subprotocol, count, host, port, listener = raw.info(handle)
+  if not state then return nil, err end
   local headers = setmetatable({}, Headers)
   for index = 0, count - 1 do
-    local name, value = raw.header(r.handle, index)
+    local name, value = raw.header(handle, index)
     if name then
       name = name:lower()
       local before = rawget(headers, name)
@@ -358,7 +378,13 @@ function Connection:request()
     headers = headers,
     subprotocol = subprotocol,
     peer = { host = host, port = port },
-  }
+  }, listener
+end
+
+function Connection:request()
+  local request, err = ws.request_of(record(self, "request").handle)
+  if request then return request end
+  return nil, err
 end
 
 function Connection:handle() return record(self, "handle").handle end

@@ -1,15 +1,24 @@
 -- Errors: what is raised, what is reported (S4), and how an interrupt is told from either.
 local ws = ...
 
-local error, tostring, type = error, tostring, type
+local error, getmetatable, tostring, type = error, getmetatable, tostring, type
 local create, resume = coroutine.create, coroutine.resume
 local stderr = io and io.stderr
 local traceback = debug and debug.traceback
 
--- An error's text. A script's __tostring may fail or wait, so it runs in a coroutine of its own.
+local LONGEST = 1000 -- of what is shown of a table
+
+-- An error's text: that of its __tostring, or what is in a table. What a script's metamethods do
+-- may fail or wait, so it runs in a coroutine of its own.
 local function text_of(err)
   if type(err) == "string" then return err end
-  local ok, text = resume(create(function() return tostring(err) end))
+  local ok, text = resume(create(function()
+    local meta = getmetatable(err)
+    if type(err) ~= "table" or (type(meta) == "table" and meta.__tostring) then return tostring(err) end
+    local shown = ws.show(err, 2)
+    if #shown > LONGEST then shown = shown:sub(1, LONGEST) .. "..." end
+    return "(error object is a table: " .. shown .. ")"
+  end))
   if ok and type(text) == "string" then return text end
   return "(error object is a " .. type(err) .. " value)"
 end

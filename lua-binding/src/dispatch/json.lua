@@ -4,10 +4,11 @@ local ws = ...
 local error, next, pcall, rawequal, setmetatable = error, next, pcall, rawequal, setmetatable
 local tonumber, tostring, type = tonumber, tostring, type
 local concat, sort = table.concat, table.sort
-local char, floor, huge = string.char, math.floor, math.huge
+local char, floor, huge, min = string.char, math.floor, math.huge, math.min
 local math_type = math.type
 
 local NESTING = 128
+local SHOWN = 16 -- keys of the way to a value, in an error's text
 local null = setmetatable({}, { __tostring = function() return "null" end })
 
 -- Failures travel as tables, so that they are not taken for other errors.
@@ -121,19 +122,21 @@ end
 
 local encode_value
 
-local function encode_object(t, out, seen, depth)
+-- `path` has the keys that lead to a value, as many as path.depth says.
+local function encode_object(t, out, seen, path, depth)
   local names = {}
   for name in next, t do names[#names + 1] = name end
   sort(names)
   for place = 1, #names do
     local name = names[place]
+    path[depth], path.depth = name, depth
     out[#out + 1] = (place == 1 and "{" or ",") .. encode_string(name) .. ":"
-    encode_value(t[name], out, seen, depth)
+    encode_value(t[name], out, seen, path, depth)
   end
   out[#out + 1] = "}"
 end
 
-function encode_value(value, out, seen, depth)
+function encode_value(value, out, seen, path, depth)
   local kind = type(value)
   if kind == "string" then
     out[#out + 1] = encode_string(value)
@@ -153,11 +156,12 @@ function encode_value(value, out, seen, depth)
     if not length then
       out[#out + 1] = "{}"
     elseif length == 0 then
-      encode_object(value, out, seen, depth + 1)
+      encode_object(value, out, seen, path, depth + 1)
     else
       for place = 1, length do
         out[#out + 1] = place == 1 and "[" or ","
-        encode_value(value[place], out, seen, depth + 1)
+        path[depth + 1], path.depth = place, depth + 1
+        encode_value(value[place], out, seen, path, depth + 1)
       end
       out[#out + 1] = "]"
     end
@@ -165,10 +169,32 @@ function encode_value(value, out, seen, depth)
   end
 end
 
-local function encode(value)
+local function encode(value, path)
   local out = {}
-  encode_value(value, out, {}, 0)
+  encode_value(value, out, {}, path, 0)
   return concat(out)
+end
+
+-- The way to the value that failed, as Lua writes it: a.b[3]. Of a long one, the beginning.
+local function written(path)
+  local parts = {}
+  for place = 1, min(path.depth, SHOWN) do
+    local key = path[place]
+    if type(key) == "number" then
+      parts[place] = ("[%d]"):format(key)
+    elseif key:find("^[%a_][%w_]*$") then
+      parts[place] = (place == 1 and "" or ".") .. key
+    else
+      parts[place] = ("[%q]"):format(key)
+    end
+  end
+  return concat(parts) .. (path.depth > SHOWN and "..." or "")
+end
+
+local function encode_result(path, ok, text)
+  local value, err = result("json.encode", ok, text)
+  if not value and path.depth > 0 then err = ("%s (at %s)"):format(err, written(path)) end
+  return value, err
 end
 
 -- Decoding -----------------------------------------------------------------------------------
@@ -311,7 +337,10 @@ end
 
 ws.json = {
   null = null,
-  encode = function(value) return result("json.encode", pcall(encode, value)) end,
+  encode = function(value)
+    local path = { depth = 0 }
+    return encode_result(path, pcall(encode, value, path))
+  end,
   decode = function(text)
     if type(text) ~= "string" then
       error("json.decode: its argument must be a string, not " .. type(text), 2)

@@ -62,12 +62,24 @@ function ws.listen(host, port, options)
   elseif type(port) ~= "number" then
     error(("%s: the port must be a number, not %s"):format(name, type(port)), 3)
   end
-  ws.expect_options(options, name, 4)
+  local list = ws.flat_options(options, name, 4, "when_request")
   local r = { is_listener = true, turn = turn }
+  if options ~= nil then
+    r.when_request = options.when_request
+    if r.when_request ~= nil and type(r.when_request) ~= "function" then
+      error(("%s: option when_request must be a function, not %s")
+        :format(name, type(r.when_request)), 3)
+    elseif options.review ~= nil then
+      error(("%s: the option review is set by when_request: give that a function"):format(name), 3)
+    elseif r.when_request then
+      list[#list + 1] = "review"
+      list[#list + 1] = 1
+    end
+  end
   local listener = setmetatable({ _record = r }, Listener)
   local handle, more
   if port >= 0 and port <= 65535 and port == floor(port) then
-    handle, more = raw.listen(host, port, options)
+    handle, more = raw.listen(host, port, list)
   else
     more = ("listen on %s:%s: a port is a whole number from 0 to 65535"):format(host, tostring(port))
   end
@@ -80,6 +92,12 @@ function ws.listen(host, port, options)
     again(listener, r)
   end
   return listener
+end
+
+-- Who looks at the requests of a listener.
+function ws.reviewer(handle)
+  local listener = listening[handle]
+  return listener and listener._record.when_request
 end
 
 function ws.on_accepted(handle)
@@ -132,8 +150,8 @@ function Listener:close(reason, options)
   if reason ~= nil and type(reason) ~= "string" then
     error(("listener:close: the reason must be a string, not %s"):format(type(reason)), 2)
   end
-  ws.expect_options(options, "listener:close")
-  if options then
+  if options ~= nil then
+    ws.flat_options(options, "listener:close", 3)
     for name in pairs(options) do
       if name == "drain" then
         return "listener:close: the option drain is not supported in this version"

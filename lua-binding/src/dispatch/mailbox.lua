@@ -8,7 +8,7 @@ local ceil, min = math.ceil, math.min
 local objects = ws.objects
 local deliver, wake = ws.deliver, ws.wake
 
-local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD = 1, 2, 3, 4, 5, 6
+local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED = 1, 2, 3, 4, 5, 6, 7
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
 -- system wakes the wait for a signal, but not for one that came just before it.
 local SLICE = 0.05
@@ -29,6 +29,8 @@ local function on_event(kind, handle, code, text)
     ws.on_open(handle)
   elseif kind == ACCEPTED then
     ws.on_accepted(handle)
+  elseif kind == REQUESTED then
+    ws.on_requested(handle)
   elseif kind == CLOSED then
     ws.on_closed(handle, code, text)
   elseif kind == DEAD then

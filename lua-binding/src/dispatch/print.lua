@@ -49,6 +49,9 @@ local function show(value, depth, seen)
   return "{" .. concat(parts, ", ") .. "}"
 end
 
+-- What is in a table, so many levels deep.
+function ws.show(value, levels) return show(value, DEPTH - levels, {}) end
+
 function ws.print(...)
   local parts = { ... }
   for place = 1, select("#", ...) do
