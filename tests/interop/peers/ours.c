@@ -122,7 +122,7 @@ static void connect_to(cmws_handle_t mailbox, const char *url, const char *proto
 
 int main(int argc, char **argv)
 {
-    int serving = argc >= 2 && strcmp(argv[1], "serve") == 0, ended = 0;
+    int serving = argc >= 2 && strcmp(argv[1], "serve") == 0, opened = 0, ended = 0;
     cmws_handle_t mailbox, listener = 0;
     cmws_options_t options;
     cmws_event_t events[EVENTS];
@@ -142,13 +142,15 @@ int main(int argc, char **argv)
         check(cmws_mailbox_poll(mailbox, -1, events, sizeof events[0], EVENTS, &count), "poll");
         for (size_t i = 0; i < count; i++) {
             cmws_event_t *event = &events[i];
-            if (event->kind == CMWS_EVENT_ACCEPTED) {
+            if (event->kind == CMWS_EVENT_OPEN) {
+                opened = 1;
+            } else if (event->kind == CMWS_EVENT_ACCEPTED) {
                 accept_all(listener);
             } else if (event->kind == CMWS_EVENT_READABLE) {
                 answer_all(event->handle);
             } else if (event->kind == CMWS_EVENT_CLOSED) {
                 answer_all(event->handle);
-                printf("%s %d %s\n", event->status == CMWS_STATUS_OK || serving ? "CLOSED" : "FAILED",
+                printf("%s %d %s\n", opened || serving ? "CLOSED" : "FAILED",
                        event->close_code, event->text);
                 cmws_connection_free(event->handle);
                 ended = 1;

@@ -26,7 +26,7 @@ local function attend(conn)
       for number = 0, count - 1 do conn:send_message(("%d"):format(number)) end
     elseif message == "!request" then
       local request = conn:request()
-      conn:send_message(request.path .. " " .. request.subprotocol)
+      conn:send_message(request.path .. " " .. (request.subprotocol or ""))
     else
       conn:send_message(message)
     end

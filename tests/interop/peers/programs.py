@@ -41,8 +41,9 @@ class Program:
 
     def __exit__(self, *_):
         self.process.kill()
-        self.process.communicate()
-        self.errors.close()
+        self.process.wait()
+        for file in (self.process.stdin, self.process.stdout, self.errors):
+            file.close()
 
     def line(self, begin=""):
         """The next line, which begins so; returns what follows."""
@@ -118,7 +119,7 @@ def browse(url, paths, protocols, compressed, tls):
                 [
                     chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
                     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                    "--disable-dev-shm-usage", "--no-proxy-server", "--remote-debugging-pipe",
+                    "--disable-dev-shm-usage", "--no-proxy-server",
                     # It leaves this machine for nothing.
                     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                     f"--user-data-dir={profile}",

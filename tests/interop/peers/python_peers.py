@@ -11,7 +11,10 @@ import aiohttp
 import aiohttp.web
 import curl_cffi
 import websockets
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
+from websockets.extensions.permessage_deflate import (
+    ClientPerMessageDeflateFactory,
+    ServerPerMessageDeflateFactory,
+)
 
 # What our side may send is at most its largest message.
 MAX_SIZE = 2 << 20
@@ -148,6 +151,7 @@ class CurlCffi:
     def __init__(self, socket):
         self.socket = socket
         self.subprotocol = ...
+        self.closed_with = None
 
     async def send(self, message):
         await (self.socket.send_str if isinstance(message, str) else self.socket.send_bytes)(message)
@@ -158,9 +162,11 @@ class CurlCffi:
 
     async def close(self, code, reason):
         await self.socket.close(code, reason.encode())
-        self.wanted = f"{code} {reason}"
+        self.closed_with = f"{code} {reason}"
 
     async def ended(self):
+        if self.closed_with:
+            return self.closed_with  # It does not tell what the answer to its own close was.
         with contextlib.suppress(curl_cffi.WebSocketClosed):
             for _ in itertools.repeat(None):
                 await self.socket.recv()
