@@ -18,8 +18,8 @@ local function attend(conn)
   conn:when_new_msg(function(message, kind, reason)
     if message == nil then return say("CLOSED", kind, reason) end
     if kind == "binary" then return conn:send_binary(message) end
-    local code, why = message:match("^!close (%d+) (.*)$")
-    local count = message:match("^!burst (%d+)$")
+    local code, why = message:match("^!close (%d+) (.-)\n?$")
+    local count = message:match("^!burst (%d+)\n?$")
     if code then
       conn:close(tonumber(code), why)
     elseif count then

@@ -53,8 +53,6 @@ WAYS = {
     "tls-deflate": Way(ALL_SIZES, "usual", tls=True),
 }
 FEW_WAYS = ["plain", "tls"]
-# A line is a message, without its end.
-LINES = ["--text", "--linemode-strip-newlines"]
 
 
 def needs(what, present):
@@ -87,12 +85,24 @@ def answer(language, certificates, *flags, tls=False):
         return ""
 
 
+def offer(language):
+    """What our client asks a server for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        port = listener.getsockname()[1]
+        with ours(language, "connect", f"ws://127.0.0.1:{port}/", OFFERED, "--compression", "1"):
+            accepted, _ = listener.accept()
+            with accepted:
+                return accepted.recv(4096).decode().lower()
+
+
 @pytest.fixture(scope="session")
 def landed(certificates):
     """Which of compression, TLS and the choice of subprotocols a language has yet."""
     return {
         language: {
             "compression": "permessage-deflate" in answer(language, certificates, "--compression", "1"),
+            "compression as a client": "permessage-deflate" in offer(language),
             "protocols": "chat.v1" in answer(language, certificates, "--subprotocols", "chat.v1"),
             "TLS": "101" in answer(language, certificates, *server_tls(certificates), tls=True),
         }
@@ -108,7 +118,8 @@ def language(request):
 @pytest.fixture(params=WAYS)
 def way(request, language, landed):
     way = WAYS[request.param]
-    for what, wanted in (("compression", way.compressed), ("TLS", way.tls)):
+    compression = "compression as a client" if "our_client" in request.node.name else "compression"
+    for what, wanted in ((compression, way.compressed), ("TLS", way.tls)):
         if wanted and not landed[language][what]:
             pytest.skip(f"NOT TESTED: our side in {language} has no {what} yet")
     return way
@@ -246,7 +257,7 @@ def test_chromium_talks_to_our_server(language, way, certificates, landed):
 
 
 def say_lines(peer):
-    """What websocat can say: a line is a message."""
+    """What websocat can say: a line is a message, with its end."""
     for line in ["hello", "grüß 你好 🦀", "x" * 60_000]:
         peer.write(line + "\n")
         assert peer.line() == line
@@ -271,11 +282,11 @@ def test_websocat_talks_to_our_server(name, language, certificates, landed, monk
     monkeypatch.setenv("SSL_CERT_FILE", certificates.ca)
     with Serving(language, way, certificates, landed) as server:
         close = ["--close-status-code", "4001", "--close-reason", "bye grüß"]
-        with programs.websocat(*LINES, *close, server.url) as peer:
+        with programs.websocat("--text", *close, server.url) as peer:
             say_lines(peer)
             peer.process.stdin.close()
             check_end(server.program.line("CLOSED "), "/talk")
-        with programs.websocat(*LINES, "--exit-on-eof", server.url) as peer:
+        with programs.websocat("--text", "--exit-on-eof", server.url) as peer:
             peer.write("!close 4002 over ünd out\n")
             check_end(server.program.line("CLOSED "), "/theirs")
             assert peer.process.wait(PATIENCE) == 0
@@ -288,7 +299,7 @@ def test_our_client_talks_to_websocat(language, certificates, landed):
     way = websocat_way("plain", language, landed)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with programs.websocat(*LINES, "--exit-on-eof", "--oneshot", f"ws-l:127.0.0.1:{port}", "-") as peer:
+    with programs.websocat("--text", "--exit-on-eof", "--oneshot", f"ws-l:127.0.0.1:{port}", "-") as peer:
         wait_for(port)
         with calling(language, way, certificates, port, "/") as client:
             say_lines(peer)
