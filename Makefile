@@ -20,11 +20,14 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test autobahn soak bench build install script header docs lint clean setup
+.PHONY: help demo test peers interop autobahn soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
 	@echo "make test                 every test"
+	@echo "make peers                installs Node's ws, Chromium and websocat for those tests of"
+	@echo "                          \`make test' that talk to them, and are skipped without them"
+	@echo "make interop              every test against WebSocket peers of other projects"
 	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
 	@echo "make bench WSLOAD=FILE    the C echo server against fastwebsockets' (FILE: the load generator)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
@@ -43,7 +46,8 @@ setup build/setup.stamp: tools/setup.sh Cargo.toml
 	@tools/setup.sh
 	@mkdir -p build && touch build/setup.stamp
 
-$(VENV)/ready: tools/requirements.txt python-binding/requirements-dev.txt | build/setup.stamp
+$(VENV)/ready: tools/requirements.txt python-binding/requirements-dev.txt \
+    tests/interop/peers/requirements.txt | build/setup.stamp
 	tools/venv.sh $(VENV) $^
 	@touch $@
 
@@ -69,6 +73,11 @@ build/examples/c/%: examples/c/%.c build/stage.stamp
 	@mkdir -p $(@D)
 	PKG_CONFIG_PATH=$(STAGE)/lib/pkgconfig tools/cc.sh $< -o $@ -Wl,-rpath,$(STAGE)/lib
 
+# Those of other projects that the interop tests talk to, as far as .venv has them not.
+build/peers/ready: tools/peers.sh $(wildcard tests/interop/peers/package*.json) | build/setup.stamp
+	tools/peers.sh build/peers
+	@touch $@
+
 build: build/stage.stamp build/wheel.stamp $(C_EXAMPLES)
 
 demo: build
@@ -80,8 +89,13 @@ test: build
 	tests/c/run.sh
 	PREFIX=$(STAGE) tests/lua/run.sh
 	$(VENV)/bin/python -m pytest -q tests/python
-	$(VENV)/bin/python -m pytest -q tests/lifecycle tests/interop
-	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible
+	$(VENV)/bin/python -m pytest -q -rs tests/lifecycle tests/interop
+	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible --no-skips
+
+peers: build/peers/ready
+
+interop: build peers
+	COROMEGA_PEERS=all $(VENV)/bin/python -m pytest -q -rs tests/interop/peers
 
 autobahn: build
 	$(VENV)/bin/python tests/interop/autobahn/run.py $(if $(QUICK),--quick)

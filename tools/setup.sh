@@ -3,19 +3,13 @@
 # Says nothing when all is there.
 set -eu
 cd "$(dirname "$0")/.."
+. tools/debian.sh
 . tools/python.sh
-
-missing=
-need() { # command, package
-    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
-}
-need_library() { # name, package
-    PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep -q "$1" || missing="$missing $2"
-}
 
 need cc gcc
 need c++ g++
 need pkg-config pkg-config
+need openssl openssl
 for version in 5.1 5.2 5.3 5.4; do
     need lua$version lua$version
     need_library liblua$version.so.0 liblua$version-0
@@ -29,25 +23,7 @@ if ! find_python >/dev/null; then
     fi
 fi
 
-if [ -n "$missing" ]; then
-    if ! command -v apt-get >/dev/null; then
-        echo "Please install these first (their names in Debian):$missing" >&2
-        exit 1
-    elif [ "$(id -u)" -eq 0 ]; then
-        echo "Installing Debian packages:$missing"
-        sudo=
-    elif command -v sudo >/dev/null; then
-        echo "Installing Debian packages, with sudo:$missing"
-        sudo=sudo
-    else
-        echo "These Debian packages are missing, and this is neither root nor is there sudo:" >&2
-        echo "    apt-get install$missing" >&2
-        exit 1
-    fi
-    $sudo apt-get update -qq
-    # shellcheck disable=SC2086
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
-fi
+install_missing
 
 wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 if ! command -v cargo >/dev/null; then
