@@ -6,6 +6,8 @@ stage=${STAGE:-$root/build/stage}
 out=$root/build/tests/c
 here=$root/tests/c
 mkdir -p "$out"
+# No test goes out through a proxy.
+unset ws_proxy WS_PROXY wss_proxy WSS_PROXY http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY
 
 export PKG_CONFIG_PATH="$stage/lib/pkgconfig"
 cflags="-Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags coromega_ws)"

@@ -3,9 +3,12 @@
 #include "raw.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -88,28 +91,68 @@ static void clear_environment(void)
         unsetenv(names[i]);
 }
 
-TEST(S6_a_stalling_address_does_not_keep_the_next_one_from_being_tried)
+/* The library looks up names through this: `two.test` stands for 127.0.0.1 and 127.0.0.2. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
 {
-    /* The name stands for ::1 and 127.0.0.1; ::1 drops every attempt. */
-    struct sockaddr_in6 six = {0};
-    cmws_options_t options = options_default();
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    struct addrinfo *second;
+    int status;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (strcmp(name, "two.test") != 0)
+        return real(name, service, hints, out);
+    status = real("127.0.0.1", service, hints, out);
+    if (status == 0 && real("127.0.0.2", service, hints, &second) == 0)
+        (*out)->ai_next = second;
+    return status;
+}
+
+static int listen_on(const char *ip, uint16_t port, int queue)
+{
+    struct sockaddr_in address = {0};
+    struct timeval patience = {PATIENCE / 1000, 0};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    CHECK(inet_pton(AF_INET, ip, &address.sin_addr) == 1);
+    CHECK(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, queue) == 0);
+    return fd;
+}
+
+TEST(S6_the_next_address_is_tried_while_one_stalls)
+{
     uint16_t port;
-    int listener = raw_listen(&port), fd = socket(AF_INET6, SOCK_STREAM, 0);
+    int first = raw_listen(&port), second = listen_on("127.0.0.2", port, 16);
     cmws_handle_t connection;
-    six.sin6_family = AF_INET6;
-    six.sin6_addr = in6addr_loopback;
-    six.sin6_port = htons(port);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&six, sizeof six) == 0) {
-        CHECK(listen(fd, 0) == 0);
-        for (int i = 0; i < 8; i++) {
-            int filler = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
-            connect(filler, (struct sockaddr *)&six, sizeof six);
-        }
-        sleep_ms(100);
+    /* A queue that is full: the system drops further attempts. */
+    CHECK(listen(first, 0) == 0);
+    for (int i = 0; i < 8; i++) {
+        struct sockaddr_in address = {0};
+        int filler = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        connect(filler, (struct sockaddr *)&address, sizeof address);
     }
+    sleep_ms(100);
     loop_open(&loop);
-    connection = dial(with_port("ws://localhost:%u/", port), &options);
-    serve_and_talk(raw_accept(listener), connection);
+    connection = dial(with_port("ws://two.test:%u/", port), NULL);
+    serve_and_talk(raw_accept(second), connection);
+}
+
+TEST(S6_every_address_of_a_name_is_tried)
+{
+    uint16_t port;
+    int first = raw_listen(&port), second = listen_on("127.0.0.2", port, 16);
+    const char *address = with_port("ws://two.test:%u/", port);
+    cmws_handle_t connection;
+    loop_open(&loop);
+    close(first);
+    connection = dial(address, NULL);
+    serve_and_talk(raw_accept(second), connection);
+    close(second);
+    CHECK_SAYS(fails(dial(address, NULL), CMWS_STATUS_TCP).text, "connection refused (127.0.0.");
 }
 
 TEST(S6_interim_answers_are_passed_over_and_bounded)
