@@ -27,14 +27,14 @@ use crate::{
     headers::{self, Field, Header},
     options::Options,
     protocol::{Compression, Opening, Role, Wishes},
-    proxy::{Proxy, Rules},
+    proxy::{Choice, Proxy},
 };
 
 /// A connect whose address, headers and options are good.
 pub(crate) struct Attempt {
     address: Address,
     proxy: Option<Proxy>,
-    rules: Rules,
+    choice: Choice,
     subprotocols: Vec<String>,
     /// The guest's own headers.
     fields: Vec<Field>,
@@ -54,14 +54,14 @@ impl Attempt {
         }
         let subprotocols = options.texts.subprotocols.clone();
         check_subprotocols(&subprotocols, &fields)?;
-        let rules = Rules::new(&options.texts.proxy)?;
-        if matches!(rules, Rules::Option(Some(_))) && address.unix.is_some() {
+        let choice = Choice::new(&options.texts.proxy)?;
+        if matches!(choice, Choice::Option(Some(_))) && address.unix.is_some() {
             let text = "option proxy: a Unix socket is not reached through a proxy";
             return Err(Error::new(Kind::InvalidArgument, text));
         }
-        let proxy = rules.choose(&address)?;
+        let proxy = choice.choose(&address)?;
         let (max_redirects, compression) = (options.max_redirects, options.compression(Role::Client));
-        Ok(Attempt { address, proxy, rules, subprotocols, fields, max_redirects, compression })
+        Ok(Attempt { address, proxy, choice, subprotocols, fields, max_redirects, compression })
     }
 }
 
@@ -194,7 +194,7 @@ impl Attempt {
             const OF_THE_ORIGIN: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "host"];
             self.fields.retain(|field| !OF_THE_ORIGIN.iter().any(|name| field.is(name)));
         }
-        self.proxy = self.rules.choose(&to).map_err(|e| e.text.into_owned())?;
+        self.proxy = self.choice.choose(&to).map_err(|e| e.text.into_owned())?;
         self.address = to;
         Ok(())
     }

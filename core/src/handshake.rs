@@ -41,13 +41,8 @@ impl Head {
         Ok(())
     }
 
-    /// Gives the socket back.
-    pub(crate) fn into_socket(mut self) -> Result<Socket> {
-        self.socket.take().ok_or(Kind::Internal.into())
-    }
-
     /// Hands the socket over to its connection, with the bytes behind the head.
-    fn release(mut self) -> io::Result<(Socket, Vec<u8>)> {
+    pub(crate) fn release(mut self) -> io::Result<(Socket, Vec<u8>)> {
         let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
         Ok((socket, std::mem::take(&mut self.leftover)))
     }

@@ -56,7 +56,7 @@ const MIB: f64 = 1024.0 * KIB;
 const GIB: f64 = 1024.0 * MIB;
 const DAY: f64 = 24.0 * 3600.0;
 
-/// The whole of a connect: name, TCP, handshake; for a server, the client's handshake.
+/// The whole of a connect: name, TCP, proxy, handshake, redirects; for a server, the client's handshake.
 pub const OPEN_TIMEOUT: Limit = limit("open_timeout", Unit::Seconds, 10.0, 0.001, DAY);
 /// The whole of a closing handshake.
 pub const CLOSE_TIMEOUT: Limit = limit("close_timeout", Unit::Seconds, 10.0, 0.001, DAY);

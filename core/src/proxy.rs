@@ -37,7 +37,7 @@ pub(crate) struct Proxy {
 }
 
 /// What decides about the proxy of a connect and of its redirects.
-pub(crate) enum Rules {
+pub(crate) enum Choice {
     /// The option `proxy`.
     Option(Option<Proxy>),
     Environment(Environment),
@@ -56,19 +56,19 @@ pub(crate) struct Environment {
 const PLAIN: [&str; 5] = ["ws_proxy", "WS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"];
 const SECURE: [&str; 6] = ["wss_proxy", "WSS_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
-impl Rules {
+impl Choice {
     /// `option` is the option `proxy`; empty: the environment decides.
     ///
     /// The environment is read here, on the thread that connects, as a host changes it there if
     /// anywhere: a C program that calls `setenv` in another thread meanwhile has a race, with this
     /// call as with every `getenv`.
-    pub(crate) fn new(option: &str) -> Result<Rules> {
+    pub(crate) fn new(option: &str) -> Result<Choice> {
         match option {
-            "" => Ok(Rules::Environment(Environment::read(|name| {
+            "" => Ok(Choice::Environment(Environment::read(|name| {
                 env::var_os(name).map(|value| value.to_string_lossy().into_owned())
             }))),
-            "none" => Ok(Rules::Option(None)),
-            text => Ok(Rules::Option(Some(Proxy::parse(text, "option proxy")?))),
+            "none" => Ok(Choice::Option(None)),
+            text => Ok(Choice::Option(Some(Proxy::parse(text, "option proxy")?))),
         }
     }
 
@@ -76,8 +76,8 @@ impl Rules {
     pub(crate) fn choose(&self, address: &Address) -> Result<Option<Proxy>> {
         match self {
             _ if address.unix.is_some() => Ok(None),
-            Rules::Option(proxy) => Ok(proxy.clone()),
-            Rules::Environment(environment) => environment.choose(address),
+            Choice::Option(proxy) => Ok(proxy.clone()),
+            Choice::Environment(environment) => environment.choose(address),
         }
     }
 }
@@ -167,7 +167,7 @@ impl Proxy {
             }
         };
         work.await.map_err(|e| self.blamed(e))?;
-        held.into_socket()
+        held.release().map(|(socket, _)| socket).map_err(|_| Kind::Internal.into())
     }
 
     /// The same failure, told as the proxy's.
@@ -182,8 +182,8 @@ mod tests {
 
     fn chosen(variables: &[(&str, &str)], address: &str) -> Result<Option<String>> {
         let get = |name: &str| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_string());
-        let rules = Rules::Environment(Environment::read(get));
-        Ok(rules.choose(&Address::parse(address.as_bytes()).unwrap())?.map(|p| p.shown))
+        let choice = Choice::Environment(Environment::read(get));
+        Ok(choice.choose(&Address::parse(address.as_bytes()).unwrap())?.map(|p| p.shown))
     }
 
     #[test]

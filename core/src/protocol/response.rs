@@ -263,6 +263,26 @@ mod tests {
     }
 
     #[test]
+    fn s06_compression_is_offered_and_its_answer_checked() {
+        let compression =
+            Some(Compression { context_takeover: true, window_bits: 15, level: 6, min_size: 0 });
+        let wishes =
+            Wishes { authority: "h", authorization: None, subprotocols: &[], compression, fields: &[] };
+        let opening = Opening::new("/", NONCE, &wishes);
+        let line = b"\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+        assert!(opening.head().windows(line.len()).any(|w| w == line));
+        let check = |value: &str| {
+            opening.check(format!("{GOOD}Sec-WebSocket-Extensions: {value}\r\n\r\n").as_bytes())
+        };
+        let agrees = check("permessage-deflate; server_max_window_bits=9").unwrap();
+        assert!(matches!(agrees, Answer::Open { agreed: Some(agreed), .. } if agreed.receive.bits == 9));
+        let declines = opening.check(format!("{GOOD}\r\n").as_bytes()).unwrap();
+        assert!(matches!(declines, Answer::Open { agreed: None, .. }));
+        assert_eq!(check("permessage-deflate; unknown").unwrap_err().kind, Kind::Handshake);
+        assert_eq!(check("x-other").unwrap_err().kind, Kind::Handshake);
+    }
+
+    #[test]
     fn s06_every_other_status_is_told_by_its_number() {
         for status in [200, 300, 304, 400, 401, 403, 404, 500, 503, 999] {
             let refused = check(&format!("HTTP/1.1 {status} Why\r\nLocation: /b\r\n"), &[]).unwrap_err();
