@@ -1,4 +1,4 @@
-//! WebSocket addresses (RFC 6455, 3): `ws://user:password@host:port/path?query`.
+//! WebSocket addresses (RFC 6455, 3): `ws://user:password@host:port/path?query`, or `wss://`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::percent_decode_str;
@@ -14,6 +14,8 @@ pub(crate) struct Address {
     /// A name, or an IP address without brackets.
     pub host: String,
     pub port: u16,
+    /// Whether it is `wss://`.
+    pub tls: bool,
     /// The `Host` header: with brackets, and with the port unless it is the default.
     pub authority: String,
     /// `Basic ...`, from user and password.
@@ -43,17 +45,14 @@ impl Address {
         if url.fragment().is_some() {
             return Err(fail("a fragment (#) can't stand in a WebSocket address"));
         }
-        if scheme == "wss" {
-            let what = "wss:// (TLS) is not supported in this version: use ws://";
-            return Err(Error { kind: Kind::Unsupported, ..fail(what) });
-        }
+        let tls = scheme == "wss";
         let (host, in_authority) = match url.host() {
             Some(Host::Domain(name)) => (name.to_string(), name.to_string()),
             Some(Host::Ipv4(ip)) => (ip.to_string(), ip.to_string()),
             Some(Host::Ipv6(ip)) => (ip.to_string(), format!("[{ip}]")),
             None => return Err(fail("there is no host")),
         };
-        let port = url.port().unwrap_or(80);
+        let port = url.port().unwrap_or(if tls { 443 } else { 80 });
         if port == 0 {
             return Err(fail("port 0 can't be connected to"));
         }
@@ -71,8 +70,8 @@ impl Address {
             pair.extend(percent_decode_str(url.password().unwrap_or_default()));
             format!("Basic {}", STANDARD.encode(pair))
         });
-        let shown = format!("ws://{authority}{target}");
-        Ok(Address { shown, host, port, authority, authorization })
+        let shown = format!("{scheme}://{authority}{target}");
+        Ok(Address { shown, host, port, tls, authority, authorization })
     }
 }
 
@@ -98,6 +97,11 @@ mod tests {
         let a = Address::parse(b"WS://[::1]/path/to/ws_api?x=1&y=%20").unwrap();
         assert_eq!((&*a.host, a.port, &*a.authority), ("::1", 80, "[::1]"));
         assert_eq!(a.shown, "ws://[::1]/path/to/ws_api?x=1&y=%20");
+        let a = Address::parse(b"wss://example.test/x").unwrap();
+        assert_eq!((a.tls, a.port, &*a.authority), (true, 443, "example.test"));
+        assert_eq!(a.shown, "wss://example.test/x");
+        let a = Address::parse(b"WSS://[::1]:8443").unwrap();
+        assert_eq!((a.tls, a.port, &*a.authority), (true, 8443, "[::1]:8443"));
         let a = Address::parse(b"ws://Aladdin:open%20sesame@example.test?q").unwrap();
         // RFC 7617, 2
         assert_eq!(a.authorization.as_deref(), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
@@ -137,12 +141,12 @@ mod tests {
             assert!(error.text.starts_with("connect to "), "{}", error.text);
         }
         assert_eq!(Address::parse(b"ws://\xff").unwrap_err().kind, Kind::InvalidAddress);
-        assert_eq!(Address::parse(b"wss://example.test").unwrap_err().kind, Kind::Unsupported);
     }
 
     #[test]
     fn a_password_is_never_shown() {
-        for text in ["http://u:secret@h/", "ws://u:secret@h:0/", "ws://u:secret@h/#f", "wss://u:secret@h/"] {
+        for text in ["http://u:secret@h/", "ws://u:secret@h:0/", "ws://u:secret@h/#f", "wss://u:secret@h/#f"]
+        {
             let error = Address::parse(text.as_bytes()).unwrap_err();
             assert!(!error.text.contains("secret"), "{}", error.text);
         }

@@ -1,4 +1,4 @@
-//! A client's way to an open connection: name, TCP, handshake, all within `open_timeout`.
+//! A client's way to an open connection: name, TCP, TLS, handshake, all within `open_timeout`.
 
 use std::{
     future::poll_fn,
@@ -30,19 +30,25 @@ use crate::{
     handshake::{self, Upgraded},
     headers::{self, Header},
     options::Options,
+    process::Process,
+    protocol::Role,
     socket::Socket,
+    stream::Stream,
+    tls,
 };
 
 /// A connect whose address and headers are good.
 pub(crate) struct Attempt {
     address: Address,
     request: Request,
+    tls: Option<tls::Client>,
 }
 
 impl Attempt {
     /// Checks everything that can be checked before any network activity.
-    pub(crate) fn new(address: &[u8], extra: &[Header<'_>], _options: &Options) -> Result<Attempt> {
+    pub(crate) fn new(address: &[u8], extra: &[Header<'_>], options: &Options) -> Result<Attempt> {
         let address = Address::parse(address)?;
+        let tls = if address.tls { Some(tls::Client::new(options, &address.host)?) } else { None };
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)
             .map_err(|e| Error::new(Kind::Resources, format!("no random numbers for a key: {e}")))?;
@@ -63,16 +69,22 @@ impl Attempt {
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
         headers::add(request.headers_mut(), extra)?;
-        Ok(Attempt { address, request })
+        Ok(Attempt { address, request, tls })
     }
 }
 
 /// How far an attempt has come, for the text of a timeout.
-const STEPS: [&str; 3] = ["looking up the name", "connecting over TCP", "waiting for the server's handshake"];
+const STEPS: [&str; 4] = [
+    "looking up the name",
+    "connecting over TCP",
+    "in the TLS handshake",
+    "waiting for the server's handshake",
+];
 
 /// Makes the connection, and then drives it; or tells why it can't be made.
 pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
-    let Attempt { address, request } = attempt;
+    let Attempt { address, request, tls } = attempt;
+    let process = connection.mailbox.process();
     let (limit, step) = (connection.options.open_timeout(), AtomicU8::new(0));
     // Closed or let go of by the guest before it opened.
     let given_up = poll_fn(|cx| {
@@ -82,12 +94,12 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     let result = tokio::select! {
         biased;
         () = given_up => Err(Error::new(Kind::Closed, "closed before it was open")),
-        result = timeout(limit, caught(upgrade(&address, request, &step))) => result.unwrap_or_else(|_| {
+        result = timeout(limit, caught(upgrade(&address, request, tls, process, &step))) => result.unwrap_or_else(|_| {
             let step = STEPS.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&STEPS[0]);
             Err(Error::new(Kind::Timeout, format!("timed out after {} s, {step}", limit.as_secs_f64())))
         }),
     };
-    let runtime = connection.mailbox.process().runtime();
+    let runtime = process.runtime();
     match (result, runtime) {
         (Ok(upgraded), Ok(runtime)) => {
             let _ = connection.request.set(upgraded.request);
@@ -113,7 +125,13 @@ async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     .await
 }
 
-async fn upgrade(address: &Address, request: Request, step: &AtomicU8) -> Result<Upgraded> {
+async fn upgrade(
+    address: &Address,
+    request: Request,
+    tls: Option<tls::Client>,
+    process: &'static Process,
+    step: &AtomicU8,
+) -> Result<Upgraded> {
     let addresses: Vec<SocketAddr> = lookup_host((&*address.host, address.port))
         .await
         .map_err(|e| Error::new(Kind::Dns, format!("look up {:?}: {}", address.host, lookup_text(&e))))?
@@ -123,9 +141,17 @@ async fn upgrade(address: &Address, request: Request, step: &AtomicU8) -> Result
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(socket) => {
-                step.store(2, Ordering::Relaxed);
                 let _ = socket.set_nodelay(true);
-                return handshake::client::connect(Socket::Tcp(socket), request).await;
+                let socket = Socket::Tcp(socket);
+                let stream = match &tls {
+                    Some(tls) => {
+                        step.store(2, Ordering::Relaxed);
+                        Stream::secure(socket, tls.session(process).await?, Role::Client).await?
+                    }
+                    None => Stream::Plain(socket),
+                };
+                step.store(3, Ordering::Relaxed);
+                return handshake::client::connect(stream, request).await;
             }
             Err(e) => last = Error::new(Kind::Tcp, io_text(&e)),
         }

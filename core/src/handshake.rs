@@ -12,26 +12,29 @@ use crate::{
     limits,
     protocol::Agreed,
     request::Request,
-    socket::Socket,
+    stream::Stream,
 };
 
 pub(crate) mod client;
 pub(crate) mod server;
 
+/// What a TLS record with a handshake begins with (RFC 8446, 5.1), and no head does.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// A socket in its handshake: the head that came over it, and what came behind that.
 pub(crate) struct Head {
     /// None when the connection has taken it over.
-    socket: Option<Socket>,
+    socket: Option<Stream>,
     head: Vec<u8>,
     leftover: Vec<u8>,
 }
 
 impl Head {
-    fn new(socket: Socket) -> Head {
+    fn new(socket: Stream) -> Head {
         Head { socket: Some(socket), head: Vec::new(), leftover: Vec::new() }
     }
 
-    fn socket(&mut self) -> io::Result<&mut Socket> {
+    fn socket(&mut self) -> io::Result<&mut Stream> {
         self.socket.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -54,6 +57,9 @@ impl Head {
                 self.head.reserve_exact(wanted.max(seen + got) - seen);
             }
             self.head.extend_from_slice(&bytes[..got]);
+            if self.head.first() == Some(&TLS_HANDSHAKE) {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the peer speaks TLS here"));
+            }
             // Its end may have arrived split.
             let from = seen.saturating_sub(2);
             if let Some(end) = end_of_head(&self.head[from..]) {
@@ -64,7 +70,7 @@ impl Head {
     }
 
     /// Hands the socket over to its connection, with the bytes behind the head.
-    fn release(mut self) -> io::Result<(Socket, Vec<u8>)> {
+    fn release(mut self) -> io::Result<(Stream, Vec<u8>)> {
         let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
         Ok((socket, std::mem::take(&mut self.leftover)))
     }
@@ -98,7 +104,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 
 /// What a handshake leaves: the socket, the bytes behind the head, and the request.
 pub(crate) struct Upgraded {
-    pub stream: Socket,
+    pub stream: Stream,
     pub leftover: Vec<u8>,
     pub request: Request,
     /// The compression that was agreed on.

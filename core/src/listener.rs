@@ -31,6 +31,8 @@ use crate::{
     review::{self, Denied},
     runtime::Runtime,
     socket::Socket,
+    stream::Stream,
+    tls,
 };
 
 /// Clients whose handshake is done, with their places.
@@ -53,6 +55,8 @@ pub struct Listener {
     mailbox: Arc<Mailbox>,
     options: Arc<Options>,
     rules: Rules,
+    /// None: plain TCP.
+    tls: Option<tls::Server>,
     address: SocketAddr,
     /// To be shut down by whoever ends the listener, so that its port is free at once.
     socket: Mutex<Option<StdListener>>,
@@ -95,6 +99,7 @@ impl Listener {
         socket: StdListener,
         options: Options,
         rules: Rules,
+        tls: Option<tls::Server>,
     ) -> Result<u64> {
         let runtime = mailbox.process().runtime()?;
         let failed = |e| Error::new(Kind::Listen, io_text(&e));
@@ -105,6 +110,7 @@ impl Listener {
             mailbox,
             options: Arc::new(options),
             rules,
+            tls,
             address,
             socket: Mutex::new(Some(second)),
             waiting: Mutex::default(),
@@ -185,6 +191,18 @@ impl Listener {
     pub fn close(self: &Arc<Self>, reason: &[u8]) -> Result<()> {
         let reason = if reason.is_empty() { b"closed" } else { reason };
         if self.stop(None, reason) { Ok(()) } else { Err(Kind::Closed.into()) }
+    }
+
+    /// Reads the files of its TLS options again, for clients that come from now on. On an error
+    /// everything stays as it was.
+    pub fn reload(&self) -> Result<()> {
+        if self.end.get().is_some() {
+            return Err(Kind::Closed.into());
+        }
+        match &self.tls {
+            Some(tls) => tls.reload(&self.options),
+            None => Err(Error::new(Kind::InvalidArgument, "the listener has no TLS: no certificate_file")),
+        }
     }
 
     /// Lets go of a handle: it is stale at once, and the listener stops without an event.
@@ -280,7 +298,18 @@ async fn serve(listener: Arc<Listener>, socket: StdListener, runtime: &'static R
 async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Runtime) {
     let _ = client.set_nodelay(true);
     let deadline = Instant::now() + listener.options.open_timeout();
-    let asked = Client::read(Socket::Tcp(client), &listener.rules, &listener.options, deadline).await;
+    let socket = Socket::Tcp(client);
+    let stream = match &listener.tls {
+        Some(tls) => {
+            let Ok(session) = tls.session() else { return };
+            match timeout_at(deadline, Stream::secure(socket, session, Role::Server)).await {
+                Ok(Ok(stream)) => stream,
+                _ => return,
+            }
+        }
+        None => Stream::Plain(socket),
+    };
+    let asked = Client::read(stream, &listener.rules, &listener.options, deadline).await;
     let Some((mut client, request)) = asked else { return };
     // The answer waits for a place: a client that has been answered can be taken.
     let place = match timeout_at(deadline, listener.places.clone().acquire_owned()).await {
@@ -316,11 +345,11 @@ async fn greet(listener: Arc<Listener>, client: TcpStream, runtime: &'static Run
     lines.extend_from_slice(&listener.rules.lines);
     let agreed = client.agreed;
     match timeout_at(deadline, client.upgrade(&subprotocol, &lines)).await {
-        Ok(Ok((socket, leftover))) => {
+        Ok(Ok((stream, leftover))) => {
             unopened.connection = None;
             connection.control().review = None;
             connection.inbox().announced = false; // until it is taken
-            Driver::start(connection.clone(), socket, leftover, agreed, runtime);
+            Driver::start(connection.clone(), stream, leftover, agreed, runtime);
             listener.offer(connection, place);
         }
         Ok(Err(e)) => unopened.error = Some(Error::new(Kind::Tcp, io_text(&e))),

@@ -14,12 +14,14 @@ use crate::{
     error::{Error, Kind, Result, io_text},
     limits,
     request::Request,
-    socket::Socket,
+    stream::Stream,
+    tls,
 };
 
-/// A client's part, over a TCP connection that stands.
-pub(crate) async fn connect(socket: Socket, request: client::Request) -> Result<Upgraded> {
+/// A client's part, over a stream that stands.
+pub(crate) async fn connect(socket: Stream, request: client::Request) -> Result<Upgraded> {
     let lost = |e: io::Error| match e.kind() {
+        io::ErrorKind::Other => tls::in_io(&e).unwrap_or_else(|| Kind::Internal.into()),
         io::ErrorKind::InvalidData => Error::new(Kind::Handshake, e.to_string()),
         io::ErrorKind::UnexpectedEof => {
             Error::new(Kind::Handshake, "the peer ended the connection during the handshake")
