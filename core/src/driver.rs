@@ -168,7 +168,8 @@ impl Driver {
 
     fn wants_read(&self) -> bool {
         match self.phase {
-            Phase::Open => self.takes_messages() && self.end.is_none(),
+            // What was read before comes first: a guest may make room at any moment.
+            Phase::Open => self.leftover.is_empty() && self.end.is_none() && self.takes_messages(),
             // A peer that has sent its close frame has no more to say; one that broke the
             // protocol is drained, so that our close frame is not lost in a reset.
             Phase::Leaving => self.failure.is_some(),
