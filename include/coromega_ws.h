@@ -87,7 +87,7 @@
 #define CMWS_STATUS_INVALID_ARGUMENT 7
 
 /**
- * The address is no `ws://` URL.
+ * The address is no `ws://` or `wss://` URL.
  */
 #define CMWS_STATUS_INVALID_ADDRESS 8
 
@@ -639,6 +639,14 @@ cmws_status_t cmws_listener_accept(cmws_handle_t listener,
                                    cmws_handle_t *connections,
                                    uintptr_t capacity,
                                    uintptr_t *out_count);
+
+/**
+ * Reads `certificate_file`, `key_file` and `ca_files` again: clients that come from now on are
+ * met with what is in them, connections that stand live on. On an error everything stays as it
+ * was. CLOSED if the listener has stopped; INVALID_ARGUMENT, with the file and what is wrong with
+ * it in `cmws_last_error_text`, also if the listener has no TLS.
+ */
+cmws_status_t cmws_listener_reload(cmws_handle_t listener);
 
 /**
  * Stops accepting. Connections that were taken live on; those that wait are closed with 1001.

@@ -25,7 +25,6 @@ NOT_YET = {
 }
 # Rules of which a part is missing.
 PARTLY = {
-    7: "`wss://` answers that it is not there yet",
     12: "`drain` is not there yet",
     30: "the size of messages; not yet the number of fragments, nor all of the handshake's limits",
 }

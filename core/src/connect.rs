@@ -1,4 +1,4 @@
-//! A client's way to an open connection: name, TCP, proxy, handshake, redirects, all within
+//! A client's way to an open connection: name, TCP, proxy, TLS, handshake, redirects, all within
 //! `open_timeout`.
 
 use std::{
@@ -26,8 +26,11 @@ use crate::{
     },
     headers::{self, Field, Header},
     options::Options,
+    process::Process,
     protocol::{Compression, Opening, Role, Wishes},
     proxy::{Choice, Proxy},
+    stream::Stream,
+    tls,
 };
 
 /// A connect whose address, headers and options are good.
@@ -40,13 +43,16 @@ pub(crate) struct Attempt {
     fields: Vec<Field>,
     max_redirects: u32,
     compression: Option<Compression>,
+    /// For `wss://`, here or behind a redirect.
+    options: Arc<Options>,
+    tls: Option<tls::Client>,
 }
 
 impl Attempt {
     /// Checks everything that can be checked before any network activity.
     pub(crate) fn new(address: &[u8], extra: &[Header<'_>], options: &Options) -> Result<Attempt> {
         let address = Address::parse(address)?;
-        supported(&address).map_err(|e| e.within(format_args!("connect to {}", address.shown)))?;
+        let tls = secure(&address, options)?;
         let fields = headers::check(extra)?;
         if address.authorization.is_some() && fields.iter().any(|f| f.is("authorization")) {
             let text = "header \"Authorization\": the address has a user and password already";
@@ -61,7 +67,8 @@ impl Attempt {
         }
         let proxy = choice.choose(&address)?;
         let (max_redirects, compression) = (options.max_redirects, options.compression(Role::Client));
-        Ok(Attempt { address, proxy, choice, subprotocols, fields, max_redirects, compression })
+        let options = Arc::new(options.clone());
+        Ok(Attempt { address, proxy, choice, subprotocols, fields, max_redirects, compression, options, tls })
     }
 }
 
@@ -82,17 +89,15 @@ fn check_subprotocols(subprotocols: &[String], fields: &[Field]) -> Result<()> {
     Ok(())
 }
 
-/// Whether an address is one that this version can connect to.
-fn supported(address: &Address) -> Result<()> {
-    if !address.secure {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Unsupported, "wss:// (TLS) is not supported in this version: use ws://"))
+/// What TLS needs, where the address wants it.
+fn secure(address: &Address, options: &Options) -> Result<Option<tls::Client>> {
+    address.secure.then(|| tls::Client::new(options, &address.host)).transpose()
 }
 
 /// Makes the connection, and then drives it; or tells why it can't be made.
 pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     let shown = attempt.address.shown.clone();
+    let process = connection.mailbox.process();
     let (limit, step) = (connection.options.open_timeout(), AtomicU8::new(0));
     let at = |now: Step| step.store(now as u8, Ordering::Relaxed);
     // Closed or let go of by the guest before it opened.
@@ -103,12 +108,12 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     let result = tokio::select! {
         biased;
         () = given_up => Err(Error::new(Kind::Closed, "closed before it was open")),
-        result = timeout(limit, caught(upgrade(attempt, at))) => result.unwrap_or_else(|_| {
+        result = timeout(limit, caught(upgrade(attempt, process, at))) => result.unwrap_or_else(|_| {
             let step = Step::ALL.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&Step::Lookup);
             Err(Error::new(Kind::Timeout, format!("timed out after {} s, {}", limit.as_secs_f64(), step.text())))
         }),
     };
-    let runtime = connection.mailbox.process().runtime();
+    let runtime = process.runtime();
     match (result, runtime) {
         (Ok(upgraded), Ok(runtime)) => {
             let _ = connection.request.set(upgraded.request);
@@ -135,7 +140,7 @@ async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Dials, shakes hands, and follows redirects.
-async fn upgrade(mut attempt: Attempt, at: impl Fn(Step)) -> Result<Upgraded> {
+async fn upgrade(mut attempt: Attempt, process: &'static Process, at: impl Fn(Step)) -> Result<Upgraded> {
     let mut redirects = 0;
     loop {
         // What went wrong behind a redirect is told with where it led to.
@@ -144,7 +149,7 @@ async fn upgrade(mut attempt: Attempt, at: impl Fn(Step)) -> Result<Upgraded> {
             Some(shown) => e.within(format_args!("redirected to {shown}")),
             None => e,
         };
-        let (location, refusal) = match visit(&attempt, &at).await.map_err(told)? {
+        let (location, refusal) = match visit(&attempt, process, &at).await.map_err(told)? {
             Outcome::Upgraded(upgraded) => return Ok(upgraded),
             Outcome::Redirected { location, refusal } => (location, refusal),
         };
@@ -166,10 +171,16 @@ async fn upgrade(mut attempt: Attempt, at: impl Fn(Step)) -> Result<Upgraded> {
 }
 
 /// One request to one address.
-async fn visit(attempt: &Attempt, at: impl Fn(Step)) -> Result<Outcome> {
+async fn visit(attempt: &Attempt, process: &'static Process, at: impl Fn(Step)) -> Result<Outcome> {
     let Attempt { address, fields, subprotocols, .. } = attempt;
     let socket = dial(address, attempt.proxy.as_ref(), &at).await?;
-    // TLS comes here.
+    let stream = match &attempt.tls {
+        Some(tls) => {
+            at(Step::Tls);
+            Stream::secure(socket, tls.session(process).await?, Role::Client).await?
+        }
+        None => Stream::Plain(socket),
+    };
     at(Step::Handshake);
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce)
@@ -181,7 +192,7 @@ async fn visit(attempt: &Attempt, at: impl Fn(Step)) -> Result<Outcome> {
         compression: attempt.compression,
         fields,
     };
-    client::connect(socket, &Opening::new(&address.target, nonce, &wishes)).await
+    client::connect(stream, &Opening::new(&address.target, nonce, &wishes)).await
 }
 
 impl Attempt {
@@ -189,7 +200,7 @@ impl Attempt {
     /// another one. Fails with a text.
     fn redirect(&mut self, location: &[u8]) -> Result<(), String> {
         let to = self.address.redirected(location)?;
-        supported(&to).map_err(|e| e.text.into_owned())?;
+        self.tls = secure(&to, &self.options).map_err(|e| e.text.into_owned())?;
         if !to.is_same_origin(&self.address) {
             const OF_THE_ORIGIN: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "host"];
             self.fields.retain(|field| !OF_THE_ORIGIN.iter().any(|name| field.is(name)));

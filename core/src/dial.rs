@@ -24,17 +24,19 @@ pub(crate) enum Step {
     Lookup,
     Tcp,
     Proxy,
+    Tls,
     Handshake,
 }
 
 impl Step {
-    pub(crate) const ALL: [Step; 4] = [Step::Lookup, Step::Tcp, Step::Proxy, Step::Handshake];
+    pub(crate) const ALL: [Step; 5] = [Step::Lookup, Step::Tcp, Step::Proxy, Step::Tls, Step::Handshake];
 
     pub(crate) fn text(self) -> &'static str {
         match self {
             Step::Lookup => "looking up the name",
             Step::Tcp => "connecting over TCP",
             Step::Proxy => "waiting for the proxy",
+            Step::Tls => "in the TLS handshake",
             Step::Handshake => "waiting for the server's handshake",
         }
     }

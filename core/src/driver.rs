@@ -27,8 +27,12 @@ use crate::{
     protocol::{Agreed, Close, Decoder, Incoming, Inflater, Message, NO_CODE, Violation},
     runtime::{Runtime, Scratch},
     socket::Socket,
+    stream::Stream,
     sys,
+    tls::Tls,
 };
+
+mod tls;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,10 @@ pub(crate) struct Driver {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Watches over a message that is not complete.
     watch: Option<Watch>,
+    /// With TLS, the runtime seals and writes.
+    tls: Option<Box<Tls>>,
+    /// How the peer ended it, to be told when all that came before has been taken.
+    end: Option<Error>,
     /// Bytes that came along with the handshake, or for which the inbox had no room yet.
     leftover: Vec<u8>,
 }
@@ -80,18 +88,20 @@ enum Progress {
 }
 
 impl Driver {
-    /// Takes over the socket of a connection whose handshake is done.
+    /// Takes over the stream of a connection whose handshake is done.
     pub(crate) fn start(
         connection: Arc<Connection>,
-        socket: Socket,
-        leftover: Vec<u8>,
+        stream: Stream,
+        mut leftover: Vec<u8>,
         agreed: Option<Agreed>,
         runtime: &'static Runtime,
     ) {
+        let (socket, tls, opened) = stream.into_parts();
+        leftover.extend_from_slice(&opened);
         let socket = Arc::new(socket);
         let inflater = agreed.map(|agreed| Box::new(Inflater::new(agreed.receive)));
         let decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
-        connection.open_writer(socket.clone(), agreed);
+        connection.open_writer(socket.clone(), tls.is_some(), agreed);
         runtime.spawn(Driver {
             connection,
             socket,
@@ -101,6 +111,8 @@ impl Driver {
             failure: None,
             deadline: None,
             watch: None,
+            tls,
+            end: None,
             leftover,
         });
     }
@@ -119,6 +131,13 @@ impl Driver {
                 && deadline.as_mut().poll(cx).is_ready()
             {
                 return self.give_up(Error::new(Kind::Timeout, "the peer did not close in time"));
+            }
+            self.pump(cx);
+            if self.leftover.is_empty()
+                && self.phase == Phase::Open
+                && let Some(end) = self.end.take()
+            {
+                return self.give_up(end);
             }
             if self.connection.blocked.load(Ordering::Acquire) && self.socket.poll_write_ready(cx).is_ready()
             {
@@ -149,7 +168,8 @@ impl Driver {
 
     fn wants_read(&self) -> bool {
         match self.phase {
-            Phase::Open => self.takes_messages(),
+            // What was read before comes first: a guest may make room at any moment.
+            Phase::Open => self.leftover.is_empty() && self.end.is_none() && self.takes_messages(),
             // A peer that has sent its close frame has no more to say; one that broke the
             // protocol is drained, so that our close frame is not lost in a reset.
             Phase::Leaving => self.failure.is_some(),
@@ -177,9 +197,9 @@ impl Driver {
     fn read(&mut self) -> Progress {
         let runtime = self.runtime;
         let mut scratch = runtime.scratch();
-        let Scratch { bytes, incoming } = &mut *scratch;
+        let Scratch { bytes, plain, incoming } = &mut *scratch;
         let open = self.phase == Phase::Open;
-        let place = if open { self.decoder.place() } else { None };
+        let place = if open && self.tls.is_none() { self.decoder.place() } else { None };
         let in_place = place.is_some();
         let room = place.as_ref().map_or(bytes.len(), |(_, most)| *most);
         let (socket, mut got) = (&self.socket, 0);
@@ -195,6 +215,8 @@ impl Driver {
             if in_place {
                 let result = self.decoder.placed(got, incoming);
                 self.take(incoming, result.err());
+            } else if open && self.tls.is_some() {
+                self.open(&mut bytes[..got], plain, incoming);
             } else if open {
                 self.feed(&mut bytes[..got], incoming);
             }
@@ -328,6 +350,7 @@ impl Driver {
     /// Both sides have said all: the guest hears of the end, the socket is shut down and drained.
     fn drain(&mut self) {
         self.phase = Phase::Draining;
+        self.end_tls();
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
         self.connection.ended(self.failure.take());
     }

@@ -1,7 +1,7 @@
 //! The opening handshake of both sides (RFC 6455, 4). Heads are read here and parsed once they are
 //! whole; what follows them is kept for the connection.
 
-use std::io;
+use std::{io, os::fd::AsFd};
 
 use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -11,26 +11,29 @@ use crate::{
     limits,
     protocol::Agreed,
     request::Request,
-    socket::Socket,
+    stream::Stream,
 };
 
 pub(crate) mod client;
 pub(crate) mod server;
 
+/// What a TLS record with a handshake begins with (RFC 8446, 5.1), and no head does.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// A socket in its handshake: the head that came over it, and what came behind that.
-pub(crate) struct Head {
+pub(crate) struct Head<S: AsFd> {
     /// None when the connection has taken it over.
-    socket: Option<Socket>,
+    socket: Option<S>,
     head: Vec<u8>,
     leftover: Vec<u8>,
 }
 
-impl Head {
-    pub(crate) fn new(socket: Socket) -> Head {
+impl<S: AsFd + AsyncRead + Unpin> Head<S> {
+    pub(crate) fn new(socket: S) -> Head<S> {
         Head { socket: Some(socket), head: Vec::new(), leftover: Vec::new() }
     }
 
-    pub(crate) fn socket(&mut self) -> io::Result<&mut Socket> {
+    pub(crate) fn socket(&mut self) -> io::Result<&mut S> {
         self.socket.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -42,11 +45,13 @@ impl Head {
     }
 
     /// Hands the socket over to its connection, with the bytes behind the head.
-    pub(crate) fn release(mut self) -> io::Result<(Socket, Vec<u8>)> {
+    pub(crate) fn release(mut self) -> io::Result<(S, Vec<u8>)> {
         let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
         Ok((socket, std::mem::take(&mut self.leftover)))
     }
+}
 
+impl Head<Stream> {
     /// Hands the socket over to its connection.
     fn upgraded(self, request: Request, agreed: Option<Agreed>) -> Result<Upgraded> {
         let (stream, leftover) = self.release().map_err(|_| Kind::Internal)?;
@@ -83,12 +88,15 @@ pub(crate) async fn read_head<S: AsyncRead + Unpin>(
             head.reserve_exact(wanted.max(seen + got) - seen);
         }
         head.extend_from_slice(&bytes[..got]);
+        if head.first() == Some(&TLS_HANDSHAKE) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the peer speaks TLS here"));
+        }
         // The end may arrive split.
         from = seen.saturating_sub(2);
     }
 }
 
-impl Drop for Head {
+impl<S: AsFd> Drop for Head<S> {
     /// A child of fork may hold the descriptor as well: the peer shall see the end now.
     fn drop(&mut self) {
         if let Some(socket) = &self.socket {
@@ -110,7 +118,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 
 /// What a handshake leaves: the socket, the bytes behind the head, and the request.
 pub(crate) struct Upgraded {
-    pub stream: Socket,
+    pub stream: Stream,
     pub leftover: Vec<u8>,
     pub request: Request,
     /// The compression that was agreed on.

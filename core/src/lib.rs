@@ -29,7 +29,9 @@ mod request;
 mod review;
 mod runtime;
 mod socket;
+mod stream;
 mod sys;
+mod tls;
 mod wake;
 mod writer;
 

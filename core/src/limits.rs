@@ -154,6 +154,12 @@ pub const INFLATE_STEP: usize = 64 * 1024;
 pub const FINAL_BLOCK_BYTES: usize = 1024;
 /// ... beside this many, which any message may have.
 pub const FREE_FINAL_BLOCKS: usize = 4;
+/// Bytes of a TLS handshake or record that are not whole yet: more than the largest of either.
+pub const MAX_TLS_PARTIAL: usize = 96 * 1024;
+/// Bytes that are sealed at once with TLS; the next when they have left.
+pub const SEAL: usize = 64 * 1024;
+/// TLS settings of the last connects that are kept, with the sessions that can be resumed.
+pub const KEPT_TLS_CONFIGS: usize = 8;
 /// What accepted bytes get to leave when their mailbox ends.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an attempt to connect to one address has before the next address is tried as well

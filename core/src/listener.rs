@@ -31,6 +31,8 @@ use crate::{
     review::{self, Denied},
     runtime::Runtime,
     socket::Socket,
+    stream::Stream,
+    tls,
 };
 
 /// Clients whose handshake is done, with their places.
@@ -53,6 +55,8 @@ pub struct Listener {
     mailbox: Arc<Mailbox>,
     options: Arc<Options>,
     rules: Rules,
+    /// None: no TLS.
+    tls: Option<tls::Server>,
     host: String,
     port: u16,
     /// To be shut down by whoever ends the listener, so that its port is free at once; and the file
@@ -76,6 +80,7 @@ impl Listener {
         mut bound: Bound,
         options: Options,
         rules: Rules,
+        tls: Option<tls::Server>,
     ) -> Result<u64> {
         let runtime = mailbox.process().runtime()?;
         let second = bound.descriptor().map_err(|e| Error::new(Kind::Listen, io_text(&e)))?;
@@ -84,6 +89,7 @@ impl Listener {
             mailbox,
             options: Arc::new(options),
             rules,
+            tls,
             host: std::mem::take(&mut bound.host),
             port: bound.port,
             socket: Mutex::new(Some((second, bound.file.take()))),
@@ -165,6 +171,18 @@ impl Listener {
     pub fn close(self: &Arc<Self>, reason: &[u8]) -> Result<()> {
         let reason = if reason.is_empty() { b"closed" } else { reason };
         if self.stop(None, reason) { Ok(()) } else { Err(Kind::Closed.into()) }
+    }
+
+    /// Reads the files of its TLS options again, for clients that come from now on. On an error
+    /// everything stays as it was.
+    pub fn reload(&self) -> Result<()> {
+        if self.end.get().is_some() {
+            return Err(Kind::Closed.into());
+        }
+        match &self.tls {
+            Some(tls) => tls.reload(&self.options),
+            None => Err(Error::new(Kind::InvalidArgument, "the listener has no TLS: no certificate_file")),
+        }
     }
 
     /// Lets go of a handle: it is stale at once, and the listener stops without an event.
@@ -260,7 +278,17 @@ async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime)
 /// A client's handshake, then its connection.
 async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtime) {
     let deadline = Instant::now() + listener.options.open_timeout();
-    let asked = Client::read(client, &listener.rules, &listener.options, deadline).await;
+    let stream = match &listener.tls {
+        Some(tls) => {
+            let Ok(session) = tls.session() else { return };
+            match timeout_at(deadline, Stream::secure(client, session, Role::Server)).await {
+                Ok(Ok(stream)) => stream,
+                _ => return,
+            }
+        }
+        None => Stream::Plain(client),
+    };
+    let asked = Client::read(stream, &listener.rules, &listener.options, deadline).await;
     let Some((mut client, request)) = asked else { return };
     // The answer waits for a place: a client that has been answered can be taken.
     let place = match timeout_at(deadline, listener.places.clone().acquire_owned()).await {
@@ -297,11 +325,11 @@ async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtim
     lines.extend_from_slice(&listener.rules.lines);
     let agreed = client.agreed;
     match timeout_at(deadline, client.upgrade(&subprotocol, &lines)).await {
-        Ok(Ok((socket, leftover))) => {
+        Ok(Ok((stream, leftover))) => {
             unopened.connection = None;
             connection.control().review = None;
             connection.inbox().announced = false; // until it is taken
-            Driver::start(connection.clone(), socket, leftover, agreed, runtime);
+            Driver::start(connection.clone(), stream, leftover, agreed, runtime);
             listener.offer(connection, place);
         }
         Ok(Err(e)) => unopened.error = Some(Error::new(Kind::Tcp, io_text(&e))),

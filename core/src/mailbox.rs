@@ -22,7 +22,7 @@ use crate::{
     options::Options,
     process::{self, Process},
     protocol::{Role, Rules, Spare},
-    sys,
+    sys, tls,
     wake::{Waited, Wake},
 };
 
@@ -314,9 +314,10 @@ impl Mailbox {
     pub fn listen(self: &Arc<Self>, host: &[u8], port: u16, options: Options) -> Result<u64> {
         options.check(Role::Server)?;
         let rules = Rules::new(&options)?;
+        let tls = tls::Server::new(&options)?;
         let bound = Bound::new(host, port)?;
         self.start_timer_task()?;
-        Listener::start(self.clone(), bound, options, rules)
+        Listener::start(self.clone(), bound, options, rules, tls)
     }
 
     /// Ends a mailbox with its listeners and connections (1001). Accepted bytes get at most

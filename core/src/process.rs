@@ -10,6 +10,7 @@ use crate::{
     mailbox::Mailbox,
     runtime::Runtime,
     sys::ForkCell,
+    tls,
 };
 
 /// Everything that a forked child must not touch.
@@ -19,6 +20,7 @@ pub(crate) struct Process {
     pub(crate) mailboxes: Table<Mailbox>,
     pub(crate) connections: Table<Connection>,
     pub(crate) listeners: Table<Listener>,
+    pub(crate) tls: tls::Shared,
     runtime: OnceLock<Runtime>,
     starting: Mutex<()>,
 }
@@ -33,6 +35,7 @@ impl Process {
             mailboxes: Table::new(),
             connections: Table::new(),
             listeners: Table::new(),
+            tls: tls::Shared::new(),
             runtime: OnceLock::new(),
             starting: Mutex::new(()),
         })

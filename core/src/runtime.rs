@@ -20,6 +20,8 @@ pub(crate) struct Runtime {
 /// What reading a socket needs and leaves behind empty.
 pub(crate) struct Scratch {
     pub bytes: Vec<u8>,
+    /// What was in them, with TLS.
+    pub plain: Vec<u8>,
     pub incoming: Incoming,
 }
 
@@ -41,7 +43,8 @@ impl Runtime {
                 runtime.block_on(pending::<()>())
             })
         })?;
-        let scratch = Scratch { bytes: vec![0; limits::READ_BUFFER], incoming: Incoming::default() };
+        let scratch =
+            Scratch { bytes: vec![0; limits::READ_BUFFER], plain: Vec::new(), incoming: Incoming::default() };
         // Whoever looks at the process now finds the thread, and finds it by its name.
         let _ = is_up.recv();
         Ok(Runtime { handle, scratch: Mutex::new(scratch) })

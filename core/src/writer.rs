@@ -1,5 +1,5 @@
 //! The write half: guests encode and write here themselves; what the socket refuses is left to
-//! the runtime.
+//! the runtime. With TLS all writing is: guests fill the out-buffer, and the runtime seals it.
 //!
 //! One lock guards it. The runtime only tries that lock: where a guest has it, the runtime leaves
 //! a request, and the guest does what was asked before it is done. So no guest can stall the
@@ -24,6 +24,7 @@ use crate::{
     limits,
     protocol::{self, Agreed, Close, Deflater, Encoder, MessageKind, Role},
     socket::Socket,
+    tls::Tls,
 };
 
 /// The encoder, the out-buffer and the socket of a connection.
@@ -33,6 +34,10 @@ pub(crate) struct Writer {
     /// Bytes of `out` that have left.
     start: usize,
     socket: Option<Arc<Socket>>,
+    /// The runtime seals and writes.
+    tls: bool,
+    /// Bytes that the runtime has sealed and that have not left.
+    sealed: usize,
     /// The mailbox has it on its list of connections to write at the end of the batch.
     corked: bool,
     /// The socket was full at the last try.
@@ -54,6 +59,8 @@ impl Writer {
             out: Vec::new(),
             start: 0,
             socket: None,
+            tls: false,
+            sealed: 0,
             corked: false,
             blocked: false,
             notify: false,
@@ -63,14 +70,20 @@ impl Writer {
         }
     }
 
+    /// In the out-buffer.
+    fn queued(&self) -> usize {
+        self.out.len() - self.start
+    }
+
     /// Accepted and not yet with the kernel.
     fn pending(&self) -> usize {
-        self.out.len() - self.start
+        self.queued() + self.sealed
     }
 
     fn discard(&mut self) {
         self.out = Vec::new();
         self.start = 0;
+        self.sealed = 0;
         self.broken = true;
     }
 
@@ -85,6 +98,11 @@ impl Writer {
     /// rest of both.
     fn write(&mut self, connection: &Arc<Connection>, mut payload: &[u8]) {
         let Some(socket) = self.socket.clone() else { return };
+        if self.tls {
+            self.out.extend_from_slice(payload);
+            connection.waker.wake();
+            return;
+        }
         while self.start < self.out.len() || !payload.is_empty() {
             let rest = &self.out[self.start..];
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
@@ -122,14 +140,14 @@ impl Writer {
 
     /// Sees to what a write has left behind.
     fn wrote(&mut self, connection: &Arc<Connection>) {
-        if self.pending() == 0 {
+        if self.queued() == 0 {
             self.out.clear();
             self.start = 0;
             if self.out.capacity() > limits::KEPT_OUT_BUFFER {
                 self.out = Vec::new();
             }
-            if self.closed {
-                connection.close_written.store(true, Ordering::Release);
+            let all_left = self.closed && self.sealed == 0;
+            if all_left && !connection.close_written.swap(true, Ordering::AcqRel) {
                 connection.waker.wake();
             }
         } else if self.start >= limits::CORK_SIZE.max(self.out.len() / 2) {
@@ -148,6 +166,9 @@ impl Writer {
         if connection.gone.load(Ordering::Acquire) {
             self.socket = None;
             self.discard();
+        } else if self.tls && !self.broken && connection.broken.load(Ordering::Acquire) {
+            self.discard();
+            self.wrote(connection);
         }
         if self.broken {
             return;
@@ -178,12 +199,30 @@ impl Writer {
                     return false;
                 }
             }
-            self.pong = self.pending();
+            self.pong = self.queued();
         }
         if let Some(close) = control.close.take() {
             self.close(&close);
         }
         self.out.len() > before
+    }
+
+    /// Seals what is queued, a part of it at a time, when what was sealed before has left. Returns
+    /// whether there was any.
+    fn seal(&mut self, connection: &Arc<Connection>, tls: &mut Tls) -> Result<bool> {
+        if self.broken {
+            return Ok(false);
+        }
+        self.answer(connection);
+        let part = if tls.pending().is_empty() { self.queued().min(limits::SEAL) } else { 0 };
+        if part > 0 {
+            tls.seal(&self.out[self.start..][..part])?;
+            self.start += part;
+            self.pong = self.pong.saturating_sub(part);
+        }
+        self.sealed = tls.pending().len();
+        self.wrote(connection);
+        Ok(part > 0)
     }
 
     fn close(&mut self, close: &Close) {
@@ -235,8 +274,37 @@ impl Connection {
         }
     }
 
+    /// For the runtime, with TLS: seals what guests have queued. False if there was nothing, or if
+    /// a guest holds the write half just now: that guest wakes the runtime.
+    pub(crate) fn seal(self: &Arc<Self>, tls: &mut Tls) -> Result<bool> {
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.asked.store(true, Ordering::Release);
+                fence(Ordering::SeqCst);
+                match self.writer.try_lock() {
+                    Ok(writer) => writer,
+                    Err(TryLockError::Poisoned(e)) => e.into_inner(),
+                    Err(TryLockError::WouldBlock) => return Ok(false),
+                }
+            }
+        };
+        let sealed = writer.seal(self, tls);
+        self.settle(writer);
+        sealed
+    }
+
+    /// For the runtime, with TLS: nothing can be written any more.
+    pub(crate) fn lose_writer(self: &Arc<Self>) {
+        if !self.broken.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+            self.serve_writer();
+        }
+    }
+
     /// For the runtime, once: gives the write half its socket, and tells a client's guest so.
-    pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<Socket>, agreed: Option<Agreed>) {
+    pub(crate) fn open_writer(self: &Arc<Self>, socket: Arc<Socket>, tls: bool, agreed: Option<Agreed>) {
         let options = &self.options;
         self.with_writer(|w| {
             if let Some(agreed) = agreed {
@@ -244,6 +312,7 @@ impl Connection {
                 w.encoder.compress(deflater, options.compression_min_size);
             }
             w.socket = Some(socket);
+            w.tls = tls;
             if self.role == Role::Client {
                 self.tell(EventKind::Open); // before WRITABLE, for a guest that could not wait
             }

@@ -60,6 +60,15 @@ pub unsafe extern "C" fn cmws_listener_accept(
     })
 }
 
+/// Reads `certificate_file`, `key_file` and `ca_files` again: clients that come from now on are
+/// met with what is in them, connections that stand live on. On an error everything stays as it
+/// was. CLOSED if the listener has stopped; INVALID_ARGUMENT, with the file and what is wrong with
+/// it in `cmws_last_error_text`, also if the listener has no TLS.
+#[unsafe(no_mangle)]
+pub extern "C" fn cmws_listener_reload(listener: cmws_handle_t) -> cmws_status_t {
+    guard(|| Listener::find(listener)?.reload())
+}
+
 /// Stops accepting. Connections that were taken live on; those that wait are closed with 1001.
 /// One DEAD event follows with the reason (UTF-8; `closed` where it is empty). CLOSED if the
 /// listener has stopped before.

@@ -143,13 +143,41 @@ TEST(S7_addresses_that_are_none)
     CHECK_INT(count_threads(NULL), 1); /* before any network activity */
 }
 
-TEST(S7_tls_is_not_there_yet_and_says_so)
+TEST(S7_wss_where_there_is_no_tls)
 {
+    struct loop server_loop;
+    cmws_handle_t listener, connection;
+    struct seen closed;
+    char address[64];
+    loop_open(&loop);
+    loop_open(&server_loop);
+    listener = loop_listen(&server_loop, NULL);
+    snprintf(address, sizeof address, "wss://127.0.0.1:%u/", listener_port(listener));
+    CHECK_OK(try_connect(address, NULL, 0, NULL, &connection));
+    closed = loop_wait(&loop, CMWS_EVENT_CLOSED, connection);
+    CHECK_STATUS(closed.status, CMWS_STATUS_TLS);
+    CHECK_SAYS(closed.text, "plain HTTP");
+    CHECK_STATUS(cmws_listener_reload(listener), CMWS_STATUS_INVALID_ARGUMENT);
+    cmws_listener_free(listener);
+    CHECK_STATUS(cmws_listener_reload(listener), CMWS_STATUS_INVALID_HANDLE);
+}
+
+TEST(S7_tls_files_are_looked_at_before_any_network_activity)
+{
+    static const char *const options[] = {"certificate_file", "ca_files"};
     cmws_handle_t connection;
     loop_open(&loop);
-    CHECK_STATUS(try_connect("wss://127.0.0.1/", NULL, 0, NULL, &connection),
-                 CMWS_STATUS_UNSUPPORTED);
-    CHECK_SAYS(cmws_last_error_text(), "wss://");
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        cmws_options_t set = options_default();
+        CHECK_OK(cmws_options_set_text(&set, options[i], strlen(options[i]), "/no/such.pem", 12));
+        CHECK_STATUS(try_connect("wss://127.0.0.1/", NULL, 0, &set, &connection),
+                     CMWS_STATUS_INVALID_ARGUMENT);
+        CHECK_SAYS(cmws_last_error_text(), "/no/such.pem");
+        CHECK_SAYS(cmws_last_error_text(), options[i]);
+        CHECK_OK(try_connect("ws://127.0.0.1:9/", NULL, 0, &set, &connection));
+        cmws_connection_free(connection);
+        cmws_options_clear(&set);
+    }
 }
 
 TEST(S7_names_and_default_path)

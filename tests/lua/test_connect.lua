@@ -57,8 +57,9 @@ T.test("S7_addresses_that_are_none", function()
   end
 end)
 
-T.test("S7_wss_is_not_there_yet", function()
-  refused("wss://127.0.0.1:1/", "wss")
+T.test("S7_wss_where_there_is_no_tls", function()
+  local listener = T.acceptor()
+  refused("wss://127.0.0.1:" .. T.port(listener) .. "/", "^connect to wss://.*plain HTTP")
 end)
 
 T.test("S7_names_paths_and_queries", function()

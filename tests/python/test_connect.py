@@ -134,11 +134,13 @@ def test_S7_a_bad_address(run, address):
     run(main())
 
 
-def test_S7_wss_is_not_there_yet(run):
+def test_S7_wss_where_there_is_no_tls(run):
     async def main():
-        with pytest.raises(coromega.Unsupported) as caught:
-            await coromega.connect_to_websocket("wss://127.0.0.1/")
-        assert isinstance(caught.value, coromega.ConnectError)
+        listener = coromega.create_websocket_server("127.0.0.1", 0)
+        with pytest.raises(coromega.TlsError) as caught:
+            await coromega.connect_to_websocket(f"wss://127.0.0.1:{listener.address[1]}/")
+        assert "plain HTTP" in str(caught.value)
+        listener.close()
         with pytest.raises(TypeError):
             await coromega.connect_to_websocket(b"ws://127.0.0.1/")
 

@@ -10,7 +10,8 @@ use crate::{
     limits,
     protocol::{Answer, Opening},
     request::Request,
-    socket::Socket,
+    stream::Stream,
+    tls,
 };
 
 /// How a handshake went that did not fail.
@@ -24,8 +25,9 @@ pub(crate) enum Outcome {
 }
 
 /// Sends the request and takes the answer.
-pub(crate) async fn connect(socket: Socket, opening: &Opening) -> Result<Outcome> {
+pub(crate) async fn connect(socket: Stream, opening: &Opening) -> Result<Outcome> {
     let lost = |e: io::Error| match e.kind() {
+        io::ErrorKind::Other => tls::in_io(&e).unwrap_or_else(|| Kind::Internal.into()),
         io::ErrorKind::InvalidData => Error::new(Kind::Handshake, e.to_string()),
         io::ErrorKind::UnexpectedEof => {
             Error::new(Kind::Handshake, "the peer ended the connection during the handshake")

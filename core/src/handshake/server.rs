@@ -13,12 +13,12 @@ use crate::{
     options::Options,
     protocol::{self, Agreed, Malformed, Refusal, Role, Rules, parse_request, switching},
     request::Request,
-    socket::Socket,
+    stream::Stream,
 };
 
 /// A client that has asked for something that may be upgraded, and waits for its answer.
 pub(crate) struct Client {
-    stream: Head,
+    stream: Head<Stream>,
     accept: String,
     /// The compression that is agreed on, and what says so in the answer.
     pub agreed: Option<Agreed>,
@@ -29,7 +29,7 @@ impl Client {
     /// Reads the request's head and checks it. None if that fails: then the client has been
     /// answered, if it is still there.
     pub(crate) async fn read(
-        socket: Socket,
+        socket: Stream,
         rules: &Rules,
         options: &Options,
         deadline: Instant,
@@ -51,6 +51,9 @@ impl Client {
             }
             Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => {
                 Refusal::new(431, "The request's head is larger than 16 KiB.\n")
+            }
+            Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidInput => {
+                Refusal::new(400, "This port does not speak TLS: use ws:// or http://.\n")
             }
             Ok(Err(_)) => return None,
             Err(_) => Refusal::new(408, "The request did not come in time.\n"),
@@ -80,7 +83,7 @@ impl Client {
     }
 
     /// Sends the answer that opens the connection. Gives its socket, and what has come over it.
-    pub(crate) async fn upgrade(mut self, subprotocol: &[u8], lines: &[u8]) -> io::Result<(Socket, Vec<u8>)> {
+    pub(crate) async fn upgrade(mut self, subprotocol: &[u8], lines: &[u8]) -> io::Result<(Stream, Vec<u8>)> {
         let answer = switching(&self.accept, subprotocol, &self.extensions, lines);
         let socket = self.stream.socket()?;
         socket.write_all(&answer).await?;
@@ -108,7 +111,7 @@ fn agree_on_extensions(request: &Request, options: &Options) -> Result<(Option<A
 }
 
 /// Sends an answer, and reads on until the client has it.
-async fn refuse(mut stream: Head, refusal: &Refusal) {
+async fn refuse(mut stream: Head<Stream>, refusal: &Refusal) {
     let _ = timeout(limits::REFUSAL_TIMEOUT, async {
         let socket = stream.socket()?;
         socket.write_all(&refusal.bytes()).await?;

@@ -34,7 +34,7 @@ pub const CMWS_STATUS_FORKED: i32 = 5;
 pub const CMWS_STATUS_INVALID_HANDLE: i32 = 6;
 /// An argument is NULL, out of range or unknown.
 pub const CMWS_STATUS_INVALID_ARGUMENT: i32 = 7;
-/// The address is no `ws://` URL.
+/// The address is no `ws://` or `wss://` URL.
 pub const CMWS_STATUS_INVALID_ADDRESS: i32 = 8;
 /// A header's name or value may not be sent.
 pub const CMWS_STATUS_INVALID_HEADER: i32 = 9;
@@ -271,6 +271,7 @@ functions! {
 
     cmws_listener_address(listener: cmws_handle_t, address_size: usize, out_address: *mut cmws_address_t) -> cmws_status_t;
     cmws_listener_accept(listener: cmws_handle_t, connections: *mut cmws_handle_t, capacity: usize, out_count: *mut usize) -> cmws_status_t;
+    cmws_listener_reload(listener: cmws_handle_t) -> cmws_status_t;
     cmws_listener_close(listener: cmws_handle_t, reason: *const c_char, reason_length: usize) -> cmws_status_t;
     cmws_listener_free(listener: cmws_handle_t);
 
