@@ -226,12 +226,6 @@ mod tests {
     }
 
     #[test]
-    fn s07_tls_is_not_there_yet() {
-        assert_eq!(attempt("wss://h/", &[], &[]).err().unwrap().kind, Kind::Unsupported);
-        assert!(attempt("ws://h/", &[], &[]).unwrap().redirect(b"wss://h/").is_err());
-    }
-
-    #[test]
     fn s08_what_contradicts_itself_is_refused() {
         let offered = ("subprotocols", "chat");
         assert!(attempt("ws://h/", &[], &[offered, ("subprotocols", "b")]).is_ok());

@@ -1,4 +1,4 @@
-"""The request behind a connection, and what a server's `when_request` says to it (S11, S13)."""
+"""The request behind a connection, and what a server's `when_request` says to it (S13)."""
 
 from __future__ import annotations
 

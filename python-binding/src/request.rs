@@ -1,4 +1,4 @@
-//! The request behind a connection, which a server may look at before it is answered (S11, S13).
+//! The request behind a connection, which a server may look at before it is answered (S13).
 
 use std::ffi::c_char;
 

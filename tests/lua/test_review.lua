@@ -1,4 +1,4 @@
--- S11: requests are put to the script before they are answered.
+-- S13: requests are put to the script before they are answered.
 local T = require("harness")
 local coromega = T.coromega
 
@@ -24,7 +24,7 @@ local function answer_to(state, path, ...)
   return text
 end
 
-T.test("S11_nothing_and_true_accept", function()
+T.test("S13_nothing_and_true_accept", function()
   local seen = {}
   local state = served(function(request)
     seen[#seen + 1] = request
@@ -47,7 +47,7 @@ T.test("S11_nothing_and_true_accept", function()
   state.conns[2]:send_message("hello")
 end)
 
-T.test("S11_refusals", function()
+T.test("S13_refusals", function()
   local replies = {
     ["/false"] = { false },
     ["/status"] = { 401, { ["WWW-Authenticate"] = "Basic", ["X-Twice"] = { "a", 2 } } },
@@ -75,7 +75,7 @@ T.test("S11_refusals", function()
   T.eq(#state.conns, 0)
 end)
 
-T.test("S11_accepted_with_headers_and_a_subprotocol", function()
+T.test("S13_accepted_with_headers_and_a_subprotocol", function()
   local state = served(function(request)
     T.eq(request.headers["sec-websocket-protocol"], "a, b")
     return true, { headers = { ["X-Session"] = 5 }, subprotocol = "b" }
@@ -88,7 +88,7 @@ T.test("S11_accepted_with_headers_and_a_subprotocol", function()
   T.eq(state.conns[1]:request().subprotocol, "b")
 end)
 
-T.test("S11_it_may_wait_and_others_go_on", function()
+T.test("S13_it_may_wait_and_others_go_on", function()
   local waiting = {}
   local state = served(function(request)
     if request.path == "/slow" then
@@ -115,7 +115,7 @@ T.test("S11_it_may_wait_and_others_go_on", function()
   T.eq(accepted:send_message("hello"), nil)
 end)
 
-T.test("S11_no_answer_in_time_is_503", function()
+T.test("S13_no_answer_in_time_is_503", function()
   local answered
   local state = served(function()
     coromega:sleep(0.5)
@@ -151,7 +151,7 @@ T.test("S4_an_error_in_when_request_refuses_with_500", function()
   T.eq(#state.conns, 0)
 end)
 
-T.test("S11_each_listener_asks_its_own", function()
+T.test("S13_each_listener_asks_its_own", function()
   local seen = {}
   local one = served(function() seen[#seen + 1] = "one" end)
   local two = served(function() seen[#seen + 1] = "two" end)
@@ -163,7 +163,7 @@ T.test("S11_each_listener_asks_its_own", function()
   T.eq(table.concat(seen, " "), "two one")
 end)
 
-T.test("S11_clients_and_listeners_that_leave_meanwhile", function()
+T.test("S13_clients_and_listeners_that_leave_meanwhile", function()
   local asked, ended = 0, 0
   local state = served(function(request)
     asked = asked + 1
@@ -185,7 +185,7 @@ T.test("S11_clients_and_listeners_that_leave_meanwhile", function()
   peer.forget()
 end)
 
-T.plain("S11_wrong_shapes_of_when_request", function()
+T.plain("S13_wrong_shapes_of_when_request", function()
   local here = "^[^\n]*test_review.lua:"
   T.match(T.raises("option when_request must be a function, not string", function()
     coromega:create_websocket_server("127.0.0.1", 0, { when_request = "f" })

@@ -1,4 +1,4 @@
-"""S11: requests are put to the program before they are answered."""
+"""S13: requests are put to the program before they are answered."""
 
 import asyncio
 import base64
@@ -38,7 +38,7 @@ async def answer_to(listener, path="/", headers=""):
 
 @pytest.mark.parametrize("verdict", [None, True, coromega.Accept()])
 @pytest.mark.parametrize("waits", [False, True])
-def test_S11_what_accepts(run, verdict, waits):
+def test_S13_what_accepts(run, verdict, waits):
     async def main():
         seen = []
 
@@ -64,7 +64,7 @@ def test_S11_what_accepts(run, verdict, waits):
     run(main())
 
 
-def test_S11_headers_and_a_subprotocol_of_an_acceptance(run):
+def test_S13_headers_and_a_subprotocol_of_an_acceptance(run):
     async def main():
         def choose(request):
             assert request.headers["sec-websocket-protocol"] == "a, b"
@@ -93,7 +93,7 @@ def test_S11_headers_and_a_subprotocol_of_an_acceptance(run):
         ((503, {"Retry-After": 5}, b"slow \xff down"), 503, "retry-after: 5", b"slow \xff down"),
     ],
 )
-def test_S11_what_refuses(run, verdict, status, header, body):
+def test_S13_what_refuses(run, verdict, status, header, body):
     async def main():
         listener, conns = served(lambda request: verdict)
         head, found = await answer_to(listener)
@@ -147,7 +147,7 @@ def test_S4_an_error_in_when_request_refuses_with_500(run, reports):
     run(main())
 
 
-def test_S11_it_may_wait_and_others_go_on(run):
+def test_S13_it_may_wait_and_others_go_on(run):
     async def main():
         answers = {path: asyncio.get_running_loop().create_future() for path in ("/a", "/b")}
         tasks = set()
@@ -171,7 +171,7 @@ def test_S11_it_may_wait_and_others_go_on(run):
     run(main())
 
 
-def test_S11_no_answer_in_time_is_503(run):
+def test_S13_no_answer_in_time_is_503(run):
     async def main():
         late = []
 
@@ -188,7 +188,7 @@ def test_S11_no_answer_in_time_is_503(run):
     run(main())
 
 
-def test_S11_each_listener_asks_its_own(run):
+def test_S13_each_listener_asks_its_own(run):
     async def main():
         seen = []
         one, _ = served(lambda request: seen.append("one"))
@@ -201,7 +201,7 @@ def test_S11_each_listener_asks_its_own(run):
     run(main())
 
 
-def test_S11_clients_and_listeners_that_leave_meanwhile(run):
+def test_S13_clients_and_listeners_that_leave_meanwhile(run):
     async def main():
         paths, ended = [], []
 
@@ -226,7 +226,7 @@ def test_S11_clients_and_listeners_that_leave_meanwhile(run):
     run(main())
 
 
-def test_S11_a_cancelled_callback_refuses(run):
+def test_S13_a_cancelled_callback_refuses(run):
     async def main():
         tasks = []
 
@@ -244,7 +244,7 @@ def test_S11_a_cancelled_callback_refuses(run):
     run(main())
 
 
-def test_S11_wrong_shapes_of_when_request(run):
+def test_S13_wrong_shapes_of_when_request(run):
     async def main():
         with pytest.raises(TypeError, match="when_request"):
             coromega.create_websocket_server("127.0.0.1", 0, when_request="f")

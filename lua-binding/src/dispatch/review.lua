@@ -1,4 +1,4 @@
--- Reviews (S11): a listener's `when_request` looks at each request before it is answered.
+-- Reviews (S13): a listener's `when_request` looks at each request before it is answered.
 local ws = ...
 
 local raw = ws.raw
