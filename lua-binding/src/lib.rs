@@ -40,7 +40,7 @@ const CHUNKS: [(&CStr, &str); 13] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 24] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 25] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"fd", mailbox::fd),
@@ -60,6 +60,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 24] = [
     (c"listen", listener::listen),
     (c"address", listener::address),
     (c"accept", listener::accept),
+    (c"reload", listener::reload),
     (c"close_listener", listener::close),
     (c"free_listener", listener::free),
     (c"is_option", options::is_option),

@@ -8,7 +8,8 @@ use std::{
 
 use coromega_ws_abi::{
     CMWS_STATUS_OK, cmws_address_t, cmws_handle_t, cmws_listener_accept, cmws_listener_address,
-    cmws_listener_close, cmws_listener_free, cmws_mailbox_listen, cmws_options_clear, cmws_options_t,
+    cmws_listener_close, cmws_listener_free, cmws_listener_reload, cmws_mailbox_listen, cmws_options_clear,
+    cmws_options_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_pushboolean, lua_pushinteger, lua_pushstring, lua_rawseti, lua_tolstring,
@@ -98,6 +99,15 @@ pub unsafe extern "C-unwind" fn accept(state: *mut lua_State) -> c_int {
         lua_pushboolean(state, c_int::from(count == CLIENTS));
     }
     2
+}
+
+/// `reload(listener)` reads its certificate files again; returns nothing, or nil and why.
+pub unsafe extern "C-unwind" fn reload(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let status = cmws_listener_reload(lua_tonumber(state, 1) as cmws_handle_t);
+        if status == CMWS_STATUS_OK { 0 } else { error::fail(state, status) }
+    }
 }
 
 /// `close_listener(listener, reason)` returns nothing, or nil and why.

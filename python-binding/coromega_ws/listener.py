@@ -10,6 +10,7 @@ from typing import Any
 
 from . import _native
 from .connection import Connection, _unsupported, check_callback, is_async
+from .error import ConnectionClosed
 from .mailbox import is_early
 from .request import Request, review
 from .waiting import Once
@@ -72,6 +73,16 @@ class Listener:
         if self._reason is not None:
             self._soon(self._tell_dead)
         return self
+
+    def reload(self) -> None:
+        """Reads the files of `certificate_file`, `key_file` and `ca_files` again, from any thread.
+
+        Clients that come from now on meet what is in them. What is wrong with them is an
+        InvalidArgument, and then everything stays as it was; ConnectionClosed after the end.
+        """
+        if self._dead.done:
+            raise ConnectionClosed("reload: the listener is closed")
+        _native.listener_reload(self._handle)
 
     def close(self, reason: str = "", *, drain: float | None = None) -> Coroutine[Any, None, None]:
         """Stops accepting. Connections that were handed over live on."""

@@ -52,7 +52,7 @@ mod _native {
     #[pymodule_export]
     use crate::json::check_depth;
     #[pymodule_export]
-    use crate::listener::{listener_accept, listener_address, listener_close};
+    use crate::listener::{listener_accept, listener_address, listener_close, listener_reload};
     #[pymodule_export]
     use crate::mailbox::{Mailbox, close_mailboxes};
     #[pymodule_export]

@@ -37,6 +37,13 @@ pub fn listener_accept(py: Python<'_>, listener: u64) -> PyResult<Vec<u64>> {
     Ok(handles.iter().take(count).copied().collect())
 }
 
+/// Reads a listener's certificate files again.
+#[pyfunction]
+pub fn listener_reload(py: Python<'_>, listener: u64) -> PyResult<()> {
+    // SAFETY: takes a handle and checks it.
+    check(py, unsafe { abi::cmws_listener_reload(listener) })
+}
+
 /// Starts closing a listener; False if it has ended already.
 #[pyfunction]
 pub fn listener_close(py: Python<'_>, listener: u64, reason: &str) -> PyResult<bool> {

@@ -145,6 +145,14 @@ function Listener:address()
   return raw.address(r.handle)
 end
 
+-- Reads the certificate files again, for clients that come from now on.
+function Listener:reload()
+  local r = record(self, "reload")
+  if r.dead then return "closed" end
+  local _, err = raw.reload(r.handle)
+  if err then return err end
+end
+
 function Listener:close(reason, options)
   local r = record(self, "close")
   if reason ~= nil and type(reason) ~= "string" then
