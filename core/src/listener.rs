@@ -205,9 +205,12 @@ impl Listener {
         self.places.close();
         self.stopped.close();
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((socket, _file)) = socket {
-            let _ = rustix::net::shutdown(&socket, Shutdown::Both);
+        // A Unix socket that was shut down is readable for ever without anything to accept, which
+        // keeps the runtime busy. It needs no shutdown: its file goes, and nobody finds it then.
+        if let Some((socket, None)) = &socket {
+            let _ = rustix::net::shutdown(socket, Shutdown::Both);
         }
+        drop(socket);
         let clients = {
             let mut waiting = self.waiting();
             waiting.ended = true;
@@ -255,8 +258,9 @@ async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime)
             Err(_) => return,
         }
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            biased;
             _ = listener.stopped.acquire() => return,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok(client) => runtime.spawn(greet(listener.clone(), client, runtime)),
