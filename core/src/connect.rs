@@ -43,8 +43,7 @@ pub(crate) struct Attempt {
     fields: Vec<Field>,
     max_redirects: u32,
     compression: Option<Compression>,
-    /// For `wss://`, here or behind a redirect.
-    options: Arc<Options>,
+    /// For addresses that want it; None where there can be none.
     tls: Option<tls::Client>,
 }
 
@@ -52,7 +51,8 @@ impl Attempt {
     /// Checks everything that can be checked before any network activity.
     pub(crate) fn new(address: &[u8], extra: &[Header<'_>], options: &Options) -> Result<Attempt> {
         let address = Address::parse(address)?;
-        let tls = secure(&address, options)?;
+        let wants_tls = address.secure || options.max_redirects > 0;
+        let tls = if wants_tls { Some(tls::Client::new(options, &address)?) } else { None };
         let fields = headers::check(extra)?;
         if address.authorization.is_some() && fields.iter().any(|f| f.is("authorization")) {
             let text = "header \"Authorization\": the address has a user and password already";
@@ -67,8 +67,7 @@ impl Attempt {
         }
         let proxy = choice.choose(&address)?;
         let (max_redirects, compression) = (options.max_redirects, options.compression(Role::Client));
-        let options = Arc::new(options.clone());
-        Ok(Attempt { address, proxy, choice, subprotocols, fields, max_redirects, compression, options, tls })
+        Ok(Attempt { address, proxy, choice, subprotocols, fields, max_redirects, compression, tls })
     }
 }
 
@@ -87,11 +86,6 @@ fn check_subprotocols(subprotocols: &[String], fields: &[Field]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What TLS needs, where the address wants it.
-fn secure(address: &Address, options: &Options) -> Result<Option<tls::Client>> {
-    address.secure.then(|| tls::Client::new(options, &address.host)).transpose()
 }
 
 /// Makes the connection, and then drives it; or tells why it can't be made.
@@ -175,11 +169,11 @@ async fn visit(attempt: &Attempt, process: &'static Process, at: impl Fn(Step)) 
     let Attempt { address, fields, subprotocols, .. } = attempt;
     let socket = dial(address, attempt.proxy.as_ref(), &at).await?;
     let stream = match &attempt.tls {
-        Some(tls) => {
+        Some(tls) if address.secure => {
             at(Step::Tls);
-            Stream::secure(socket, tls.session(process).await?, Role::Client).await?
+            Stream::secure(socket, tls.session(&address.host, process).await?, Role::Client).await?
         }
-        None => Stream::Plain(socket),
+        _ => Stream::Plain(socket),
     };
     at(Step::Handshake);
     let mut nonce = [0; 16];
@@ -200,9 +194,11 @@ impl Attempt {
     /// another one. Fails with a text.
     fn redirect(&mut self, location: &[u8]) -> Result<(), String> {
         let to = self.address.redirected(location)?;
-        self.tls = secure(&to, &self.options).map_err(|e| e.text.into_owned())?;
         if !to.is_same_origin(&self.address) {
             const OF_THE_ORIGIN: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "host"];
+            if let Some(tls) = &mut self.tls {
+                tls.leave_origin();
+            }
             self.fields.retain(|field| !OF_THE_ORIGIN.iter().any(|name| field.is(name)));
         }
         self.proxy = self.choice.choose(&to).map_err(|e| e.text.into_owned())?;
@@ -223,6 +219,14 @@ mod tests {
             all.set_text(name, value.as_bytes()).unwrap();
         }
         Attempt::new(address.as_bytes(), &headers, &all)
+    }
+
+    #[test]
+    fn s07_tls_is_there_where_it_is_wanted() {
+        assert!(attempt("wss://h/", &[], &[]).unwrap().tls.is_some());
+        assert!(attempt("ws://h/", &[], &[]).unwrap().tls.is_none());
+        let error = attempt("wss://h/", &[], &[("min_tls_version", "1.1")]).err().unwrap();
+        assert_eq!(error.kind, Kind::InvalidArgument);
     }
 
     #[test]

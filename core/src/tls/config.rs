@@ -27,6 +27,7 @@ use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use super::Tls;
 use crate::{
+    address::Address,
     error::{Error, Kind, Result, io_text},
     limits,
     options::{Options, Texts},
@@ -193,28 +194,52 @@ fn alpn() -> Vec<Vec<u8>> {
 /// The TLS of a connect whose options are good.
 pub(crate) struct Client {
     material: Arc<Material>,
-    name: ServerName<'static>,
+    /// `server_name`
+    name: Option<ServerName<'static>>,
 }
 
 impl Client {
-    /// Reads the files that the options name. `host` is a name, or an IP address without brackets.
-    pub(crate) fn new(options: &Options, host: &str) -> Result<Client> {
+    /// Reads the files that the options name.
+    pub(crate) fn new(options: &Options, address: &Address) -> Result<Client> {
         let material = Arc::new(Material::read(options, &ring::default_provider())?);
         let name = match &*options.texts.server_name {
-            "" => server_name(host).ok_or_else(|| {
-                let text = format!("connect to {host:?}: TLS can't ask for such a name");
-                Error::new(Kind::InvalidAddress, text)
-            })?,
-            name => server_name(name).ok_or_else(|| {
+            "" => None,
+            name => Some(server_name(name).ok_or_else(|| {
                 let text = format!("option server_name is {name:?}: that is no name of a host");
                 Error::new(Kind::InvalidArgument, text)
-            })?,
+            })?),
         };
-        Ok(Client { material, name })
+        let client = Client { material, name };
+        if address.secure {
+            client.name(&address.host).map_err(|e| e.within(format_args!("connect to {}", address.shown)))?;
+        }
+        Ok(client)
     }
 
-    /// A session for this connect. To be called on the runtime's thread.
-    pub(crate) async fn session(&self, process: &'static Process) -> Result<Tls> {
+    /// The name that the server's certificate must have. `host` is a name, or an IP address
+    /// without brackets.
+    pub(super) fn name(&self, host: &str) -> Result<ServerName<'static>> {
+        self.name
+            .clone()
+            .or_else(|| server_name(host))
+            .ok_or_else(|| Error::new(Kind::InvalidAddress, format!("TLS can't ask for the name {host:?}")))
+    }
+
+    /// For a redirect to another origin: our certificate and the name were for the first one.
+    pub(crate) fn leave_origin(&mut self) {
+        self.name = None;
+        let Material { authorities, only_tls13, insecure, .. } = &*self.material;
+        let (authorities, only_tls13, insecure) = (authorities.clone(), *only_tls13, *insecure);
+        self.material = Arc::new(Material { identity: None, authorities, only_tls13, insecure });
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_identity(&self) -> bool {
+        self.material.identity.is_some()
+    }
+
+    /// A session with the server of this host. To be called on the runtime's thread.
+    pub(crate) async fn session(&self, host: &str, process: &'static Process) -> Result<Tls> {
         let shared = &process.tls;
         if self.material.insecure {
             shared.warn().await;
@@ -227,7 +252,7 @@ impl Client {
                 config
             }
         };
-        Tls::client(config, self.name.clone())
+        Tls::client(config, self.name(host)?)
     }
 
     async fn config(&self, shared: &Shared) -> Result<ClientConfig> {

@@ -3,7 +3,7 @@ use std::{fs, path::PathBuf, process::Command};
 use rustls::version::TLS12;
 
 use super::*;
-use crate::{options::Options, process::Process};
+use crate::{address::Address, options::Options, process::Process};
 
 /// A folder with an authority and certificates that it signed, made with the openssl command.
 struct Files(PathBuf);
@@ -48,10 +48,11 @@ impl Files {
     }
 
     fn client(&self, host: &str) -> Tls {
-        let client = Client::new(&self.options(&[("ca_files", "ca.pem")]), host).unwrap();
+        let address = Address::parse(format!("wss://{host}/").as_bytes()).unwrap();
+        let client = Client::new(&self.options(&[("ca_files", "ca.pem")]), &address).unwrap();
         let process = Process::current().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(client.session(process)).unwrap()
+        runtime.block_on(client.session(host, process)).unwrap()
     }
 }
 
@@ -248,6 +249,22 @@ fn bad_files_are_told_by_name() {
         + &fs::read_to_string(files.0.join("server.key")).unwrap();
     fs::write(files.0.join("both.pem"), both).unwrap();
     assert!(Server::new(&files.options(&[("certificate_file", "both.pem")])).unwrap().is_some());
-    let error = Client::new(&files.options(&[("server_name", "a b")]), "localhost").err().unwrap();
+    let address = Address::parse(b"wss://localhost/").unwrap();
+    let error = Client::new(&files.options(&[("server_name", "a b")]), &address).err().unwrap();
     assert!(error.kind == Kind::InvalidArgument && error.text.contains("server_name"));
+}
+
+#[test]
+fn s07_a_client_certificate_does_not_go_to_another_origin() {
+    let files = Files::new("origin");
+    let options = files.options(&[
+        ("certificate_file", "server.pem"),
+        ("key_file", "server.key"),
+        ("ca_files", "ca.pem"),
+        ("server_name", "a.test"),
+    ]);
+    let mut client = Client::new(&options, &Address::parse(b"wss://b.test/").unwrap()).unwrap();
+    assert!(client.has_identity() && client.name("b.test").unwrap().to_str() == "a.test");
+    client.leave_origin();
+    assert!(!client.has_identity() && client.name("c.test").unwrap().to_str() == "c.test");
 }
