@@ -149,7 +149,8 @@ impl Driver {
 
     fn wants_read(&self) -> bool {
         match self.phase {
-            Phase::Open => self.takes_messages(),
+            // What is left over comes first; the guest may have made room for it only just now.
+            Phase::Open => self.leftover.is_empty() && self.takes_messages(),
             // A peer that has sent its close frame has no more to say; one that broke the
             // protocol is drained, so that our close frame is not lost in a reset.
             Phase::Leaving => self.failure.is_some(),
