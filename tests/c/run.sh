@@ -35,7 +35,7 @@ for source in "$here"/test_*.c; do
     program=$out/$(basename "$source" .c)
     # shellcheck disable=SC2086
     "${CC:-cc}" -std=c99 -O1 -g $cflags -pthread -o "$program" \
-        "$source" "$here/support.c" "$here/raw.c" "$here/dial.c" $libs -lm
+        "$source" "$here/support.c" "$here/raw.c" "$here/dial.c" "$here/hostile.c" $libs -lm
     "$program" "$@" || failed=1
 done
 

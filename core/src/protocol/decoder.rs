@@ -62,7 +62,7 @@ pub(crate) struct Decoder {
     /// The payload of a control frame so far.
     control: Vec<u8>,
     message: Option<Box<Assembly>>,
-    /// Data messages that were complete.
+    /// Data messages, and control frames between them, that were complete.
     completed: u32,
 }
 
@@ -91,7 +91,7 @@ impl Decoder {
     }
 
     /// Whether a frame or a message has begun and is not complete; with a number that is another
-    /// one for each message.
+    /// one for each message, and for each control frame outside one.
     pub(crate) fn unfinished(&self) -> Option<u32> {
         let begun = self.begun_length > 0 || self.frame.is_some() || self.message.is_some();
         begun.then_some(self.completed)
@@ -304,6 +304,9 @@ impl Decoder {
             stored = mem::take(&mut self.control);
             &stored[..]
         };
+        if self.message.is_none() {
+            self.completed = self.completed.wrapping_add(1);
+        }
         match opcode {
             Opcode::Ping => {
                 if out.pings.len() >= limits::WAITING_PONGS {

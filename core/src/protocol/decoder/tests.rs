@@ -235,3 +235,18 @@ fn s26_a_compressed_frame_that_was_not_agreed_on_is_refused() {
     encoder.message(&mut stream, MessageKind::Text, b"aaaaaaaaaaaaaaaa", true, &Mutex::default()).unwrap();
     assert_eq!(decode(&stream, 1000).1.unwrap_err().code, 1002);
 }
+
+#[test]
+fn s30_a_message_behind_a_split_ping_has_a_time_of_its_own() {
+    let (mut decoder, mut out) = (Decoder::new(Role::Client, 1000, None), Incoming::default());
+    decoder.feed(&mut [0x89, 2, b'a'], usize::MAX, &mut out).unwrap();
+    let ping = decoder.unfinished().unwrap();
+    decoder.feed(&mut [b'b'], usize::MAX, &mut out).unwrap();
+    assert_eq!(decoder.unfinished(), None);
+    decoder.feed(&mut [0x02, 1, b'c'], usize::MAX, &mut out).unwrap();
+    let message = decoder.unfinished().unwrap();
+    assert_ne!(message, ping);
+    // One within the message gives it no more time.
+    decoder.feed(&mut [0x89, 0], usize::MAX, &mut out).unwrap();
+    assert_eq!(decoder.unfinished(), Some(message));
+}
