@@ -39,6 +39,9 @@ done
 say "docs/rules.md is fresh"
 tools/rules.py --check docs/rules.md
 
+say "the options in the documents are those of the library"
+tools/options.py docs/semantics.md docs/semantics.zh-CN.md
+
 say "hand-written files are short"
 long=$(find core ffi-c lua-binding python-binding tests tools examples bench \
     \( -name '*.rs' -o -name '*.c' -o -name '*.h' -o -name '*.lua' -o -name '*.py' -o -name '*.pyi' \) \
