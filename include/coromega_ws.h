@@ -591,7 +591,7 @@ cmws_status_t cmws_mailbox_close(cmws_handle_t mailbox);
  *
  * Returns the handle at once. One event follows: OPEN, or CLOSED with what failed. The attempt
  * ends within `open_timeout`; freeing the handle ends it, too. What is wrong with the arguments
- * is told by the status (INVALID_ADDRESS, INVALID_HEADER, UNSUPPORTED, ...), before any network
+ * is told by the status (INVALID_ADDRESS, INVALID_HEADER, INVALID_ARGUMENT, ...), before any network
  * activity; then there is no handle.
  *
  * All arguments may go when the call returns. It wants `cmws_connection_free` in the end.

@@ -19,14 +19,12 @@ LANGUAGES = ["lua", "python", "c"]
 
 # Rules of a later version.
 NOT_YET = {
-    26: "protocol errors answered with the RFC's codes",
     28: "keepalive",
     34: "fork",
 }
 # Rules of which a part is missing.
 PARTLY = {
     12: "`drain` is not there yet",
-    30: "the size of messages; not yet the number of fragments, nor all of the handshake's limits",
 }
 # Rules that belong to the bindings.
 NOT_IN_C = {1, 2, 4, 15, 16}

@@ -309,3 +309,55 @@ TEST(S25_freeing_sends_what_was_accepted_and_1001)
     CHECK_INT(frame.opcode, OP_CLOSE);
     CHECK_INT(frame.code, 1001);
 }
+
+TEST(S26_each_violation_is_told_with_its_code)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+        unsigned code;
+        cmws_status_t status;
+    } violations[] = {
+        {"\x81\x01x", 3, 1002, CMWS_STATUS_PROTOCOL},             /* not masked */
+        {"\x83\x80\0\0\0\0", 6, 1002, CMWS_STATUS_PROTOCOL},      /* an opcode that is none */
+        {"\xc1\x80\0\0\0\0", 6, 1002, CMWS_STATUS_PROTOCOL},      /* compressed, not agreed on */
+        {"\x80\x80\0\0\0\0", 6, 1002, CMWS_STATUS_PROTOCOL},      /* a continuation of nothing */
+        {"\x09\x80\0\0\0\0", 6, 1002, CMWS_STATUS_PROTOCOL},      /* a ping in fragments */
+        {"\x88\x81\0\0\0\0x", 7, 1002, CMWS_STATUS_PROTOCOL},     /* half a close code */
+        {"\x81\x81\0\0\0\0\xff", 7, 1007, CMWS_STATUS_PROTOCOL},  /* text that is not UTF-8 */
+        {"\x01\x81\0\0\0\0\xff", 7, 1007, CMWS_STATUS_PROTOCOL},  /* ... before its last fragment */
+        {"\x82\xfe\x03\xe9\0\0\0\0", 8, 1009, CMWS_STATUS_TOO_BIG}, /* 1001 bytes, declared */
+        {"\x02\x81\0\0\0\0x", 7, 1008, CMWS_STATUS_TIMEOUT},      /* never complete */
+    };
+    for (size_t i = 0; i < sizeof violations / sizeof violations[0]; i++) {
+        struct loop loop;
+        struct frame frame;
+        struct seen closed;
+        int fd, other_fd;
+        cmws_handle_t listener, server, other;
+        cmws_options_t options = options_default();
+        options.max_message_size = 1000;
+        if (violations[i].code == 1008)
+            CHECK_OK(cmws_options_set(&options, "message_timeout", 15, 0.2));
+        loop_open(&loop);
+        listener = loop_listen(&loop, &options);
+        other_fd = raw_open(listener_port(listener));
+        other = loop_accept(&loop, listener);
+        fd = raw_open(listener_port(listener));
+        server = loop_accept(&loop, listener);
+        raw_write(fd, violations[i].bytes, violations[i].length);
+        CHECK(raw_read(fd, &frame));
+        CHECK_INT(frame.opcode, OP_CLOSE);
+        CHECK_INT(frame.code, violations[i].code);
+        raw_send_close(fd, true, violations[i].code, "");
+        closed = loop_wait(&loop, CMWS_EVENT_CLOSED, server);
+        CHECK_INT(closed.close_code, violations[i].code);
+        CHECK_STATUS(closed.status, violations[i].status);
+        /* Only that connection ends. */
+        raw_send(other_fd, OP_TEXT, true, "unharmed", 8);
+        CHECK_RECEIVES(&loop, other, "unharmed");
+        close(fd);
+        close(other_fd);
+        cmws_options_clear(&options);
+    }
+}
