@@ -1,6 +1,7 @@
 #include "hostile.h"
 
 #include <time.h>
+#include <unistd.h>
 
 struct bits {
     unsigned char *out;
@@ -87,6 +88,28 @@ int open_with(uint16_t port, const char *lines)
     raw_read_head(fd, head, sizeof head);
     CHECK_SAYS(head, " 101 ");
     return fd;
+}
+
+int serve_with(int listener, const char *lines)
+{
+    char head[4096];
+    int fd = raw_accept(listener);
+    raw_serve_with(fd, head, sizeof head, lines);
+    return fd;
+}
+
+cmws_handle_t dial_hostile(struct loop *loop, const cmws_options_t *options, const char *lines,
+                           int *out_fd)
+{
+    uint16_t port;
+    int listener = raw_listen(&port);
+    cmws_handle_t client;
+    loop_open(loop);
+    client = loop_connect(loop, port, options);
+    *out_fd = serve_with(listener, lines);
+    loop_wait(loop, CMWS_EVENT_OPEN, client);
+    close(listener);
+    return client;
 }
 
 void set(cmws_options_t *options, const char *name, double value)

@@ -14,18 +14,25 @@ size_t put_frame(unsigned char *out, int first, bool masked, const void *data, s
 int ask(uint16_t port, const char *lines);
 /* The same, and takes the answer, which must be a 101. */
 int open_with(uint16_t port, const char *lines);
-/* Accepts a client of the library and opens with this line more in the answer. */
-int serve_with(int listener, const char *line);
+/* Accepts a client of the library and opens with these lines more in the answer. */
+int serve_with(int listener, const char *lines);
 /* Sets an option by its name. */
 void set(cmws_options_t *options, const char *name, double value);
 /* A listener with these options, and a raw client of it. */
 cmws_handle_t open_hostile(struct loop *loop, const cmws_options_t *options, const char *lines,
+                           int *out_fd);
+/* A client with these options, and the raw server that it is connected to. */
+cmws_handle_t dial_hostile(struct loop *loop, const cmws_options_t *options, const char *lines,
                            int *out_fd);
 /* Reads what comes up to a close frame, and returns its code. */
 unsigned code_of_close(int fd);
 /* What this process has computed so far. */
 long cpu_ms(void);
 
+/* An offer to a server, and an answer that every client of ours takes. */
 #define DEFLATE "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+#define DEFLATED                                                                                   \
+    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "                   \
+    "client_no_context_takeover\r\n"
 
 #endif

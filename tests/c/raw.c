@@ -137,7 +137,12 @@ size_t raw_read_all(int fd, char *data, size_t capacity)
 
 void raw_serve_handshake(int fd, char *head, size_t capacity)
 {
-    char text[128], accept[32], protocol[96] = "", answer[384];
+    raw_serve_with(fd, head, capacity, "");
+}
+
+void raw_serve_with(int fd, char *head, size_t capacity, const char *lines)
+{
+    char text[128], accept[32], protocol[96] = "", answer[1024];
     unsigned char digest[20];
     const char *key, *offered;
     raw_read_head(fd, head, capacity);
@@ -156,8 +161,9 @@ void raw_serve_handshake(int fd, char *head, size_t capacity)
     }
     snprintf(answer, sizeof answer,
              "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-             "Sec-WebSocket-Accept: %s\r\n%s\r\n",
-             accept, protocol);
+             "Sec-WebSocket-Accept: %s\r\n%s%s\r\n",
+             accept, protocol, lines);
+    CHECK(strlen(answer) + 1 < sizeof answer);
     raw_write(fd, answer, strlen(answer));
 }
 

@@ -26,6 +26,8 @@ size_t raw_read_all(int fd, char *data, size_t capacity);
 /* Answers the opening handshake that comes on a socket, and agrees to the first subprotocol that is
  * offered; the request goes to `head`. */
 void raw_serve_handshake(int fd, char *head, size_t capacity);
+/* The same, with these lines more in the answer; each ends with CR LF. */
+void raw_serve_with(int fd, char *head, size_t capacity, const char *lines);
 /* Accepts a client of the library and shakes hands. */
 int raw_serve(int listener);
 /* Connects to a listener of the library and shakes hands. */
