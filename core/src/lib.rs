@@ -14,6 +14,8 @@ mod dial;
 mod driver;
 mod error;
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handle;
 mod handshake;
 mod headers;

@@ -78,13 +78,12 @@ impl Inflater {
             };
             let before = (stream.total_in(), out.len());
             grow(out, bytes.len(), max);
-            let status = stream
-                .decompress_vec(bytes, out, FlushDecompress::None)
-                .map_err(|_| InflateError::Corrupt)?;
+            let status = stream.decompress_vec(bytes, out, FlushDecompress::None);
             if out.len() > max {
                 out.truncate(max);
                 return Err(InflateError::TooBig);
             }
+            let status = status.map_err(|_| InflateError::Corrupt)?;
             let taken = usize::try_from(stream.total_in() - before.0).unwrap_or(usize::MAX);
             bytes = bytes.get(taken..).unwrap_or_default();
             full = out.len() == out.capacity() && out.len() > before.1;
@@ -263,6 +262,17 @@ mod tests {
             assert!(out.capacity() <= max + 1);
         }
         assert_eq!(once(&bomb, zeros.len()).unwrap().len(), zeros.len());
+    }
+
+    #[test]
+    fn what_is_too_big_and_corrupt_as_well_is_cut_off_too() {
+        for max in [0, 1, 2] {
+            let mut out = Vec::new();
+            // The letter a three times, then a symbol that there is not.
+            let bytes = [0x4b, 0x4c, 0x4c, 0x1c, 0x03];
+            let error = Inflater::new(window(15, true)).feed(&bytes, &mut out, max).unwrap_err();
+            assert_eq!((error, out.len()), (InflateError::TooBig, max));
+        }
     }
 
     #[test]

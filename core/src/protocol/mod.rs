@@ -22,6 +22,8 @@ pub(crate) use decoder::{Decoder, Incoming, Violation};
 pub(crate) use deflate::{Deflater, Spare};
 pub(crate) use encoder::Encoder;
 pub(crate) use extension::{Agreed, Compression, accept};
+#[cfg(fuzzing)]
+pub(crate) use extension::{Window, check_answer, offer};
 pub(crate) use inflate::Inflater;
 pub(crate) use parameters::Malformed;
 
