@@ -103,8 +103,10 @@ class Aiohttp:
         if not self.socket.closed:
             message = await self.socket.receive()
             assert message.type is aiohttp.WSMsgType.CLOSE, message
-            self.reason = message.extra
             await self.socket.close(code=message.data)
+            # The code of the frame itself: where its answer can't be sent any more, because asyncio
+            # ends both directions of TLS at once, aiohttp calls the end 1006.
+            return f"{message.data} {message.extra}"
         return f"{self.socket.close_code} {self.reason}"
 
     @classmethod
