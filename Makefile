@@ -20,7 +20,7 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test peers interop autobahn soak bench build install script header docs lint clean setup
+.PHONY: help demo test peers interop autobahn fuzz soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
@@ -32,6 +32,7 @@ help: ## this list
 	@echo "make bench WSLOAD=FILE    the C echo server against fastwebsockets' (FILE: the load generator)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
 	@echo "                          as in \`make test\`); wants a Python 2.7"
+	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...)"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
 	@echo "make install PREFIX=DIR   installs the library and the Lua modules (default /usr/local)"
 	@echo "make script FILE=x.lua    runs a script on each Lua (LUA=lua5.4 picks one;"
@@ -99,6 +100,10 @@ interop: build peers
 
 autobahn: build
 	$(VENV)/bin/python tests/interop/autobahn/run.py $(if $(QUICK),--quick)
+
+# TARGET is make's word for the folder of cargo as well, unless it comes with the command.
+fuzz: | build/setup.stamp
+	tools/fuzz.sh $(or $(SECONDS),1800) $(if $(filter command%,$(origin TARGET)),$(TARGET))
 
 soak: build
 	COROMEGA_SOAK=$(COUNT) $(VENV)/bin/python -m pytest -q -s tests/interop -k S14
