@@ -42,6 +42,9 @@ tools/rules.py --check docs/rules.md
 say "the options in the documents are those of the library"
 tools/options.py docs/semantics.md docs/semantics.zh-CN.md
 
+say "docs/security.md names tests that exist, and Cargo.lock has what it asks for"
+tools/security.py
+
 say "hand-written files are short"
 long=$(find core ffi-c lua-binding python-binding tests tools examples bench \
     \( -name '*.rs' -o -name '*.c' -o -name '*.h' -o -name '*.lua' -o -name '*.py' -o -name '*.pyi' \) \
