@@ -13,7 +13,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 out=${CARGO_TARGET_DIR:-target}/fuzz
 [ $# -gt 0 ] || set -- $(sed -n 's/^name = "\([a-z_]*\)"$/\1/p' fuzz/Cargo.toml | grep -v '^coromega_ws_fuzz$')
 
-flags="--cfg fuzzing -Zsanitizer=address -Cdebug-assertions -Cforce-frame-pointers -Ccodegen-units=4"
+flags="--cfg fuzzing -Zsanitizer=address -Cdebug-assertions -Cforce-frame-pointers -Ccodegen-units=16"
 flags="$flags -Cpasses=sancov-module"
 for option in level=4 inline-8bit-counters pc-table trace-compares stack-depth; do
     flags="$flags -Cllvm-args=-sanitizer-coverage-$option"

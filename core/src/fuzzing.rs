@@ -198,7 +198,7 @@ pub fn response_head(
         Answer::Interim => Ok(None),
         Answer::Open { subprotocol, agreed } => Ok(Some((101, subprotocol, agreed.map(agreement)))),
         Answer::Redirect { location, .. } => {
-            let start = Address::parse(b"ws://user:0p3nS3sam3@a/").map_err(|e| e.text)?;
+            let start = Address::parse(b"ws://user:z0p3nS3sam3@a/").map_err(|e| e.text)?;
             Ok(Some((301, start.redirected(&location)?.shown.into_bytes(), None)))
         }
     }

@@ -4,14 +4,17 @@
 use coromega_ws_core::fuzzing::address;
 use libfuzzer_sys::fuzz_target;
 
-const PASSWORD: &str = "0p3nS3sam3";
+const PASSWORD: &str = "z0p3nS3sam3";
 
 fuzz_target!(|data: &[u8]| {
     if let Ok((shown, host, port, _)) = address(data) {
-        let again = address(shown.as_bytes()).expect("what is shown is an address");
-        assert_eq!(again, (shown.clone(), host.clone(), port, None));
         assert!(port > 0 && !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']));
-        assert!(shown.is_ascii() && shown.bytes().all(|b| b.is_ascii_graphic()), "{shown}");
+        // The path of a Unix socket is shown as the file's name, not as an address has it.
+        if !shown.starts_with("ws+unix:") {
+            let again = address(shown.as_bytes()).expect("what is shown is an address");
+            assert!(shown.bytes().all(|b| b.is_ascii_graphic()), "{shown}");
+            assert_eq!(again, (shown, host, port, None));
+        }
     }
 
     // The same with a password, wherever the host begins.
@@ -20,7 +23,8 @@ fuzz_target!(|data: &[u8]| {
     let user_end = rest.find('|').unwrap_or(0);
     let user: String = rest[..user_end].chars().filter(|c| !"/?#@\\:".contains(*c)).collect();
     let host = &rest[user_end..];
-    if text.contains(PASSWORD) {
+    // With a slash before it, it is no user's.
+    if text.contains(&PASSWORD[..4]) || scheme.contains('/') {
         return;
     }
     let with_password = format!("{scheme}://{user}:{PASSWORD}@{host}");
@@ -28,5 +32,5 @@ fuzz_target!(|data: &[u8]| {
         Ok((shown, ..)) => shown,
         Err(text) => text,
     };
-    assert!(!told.contains(&PASSWORD[..4]) || text.contains(&PASSWORD[..4]), "{told}");
+    assert!(!told.contains(&PASSWORD[..4]), "{told}");
 });

@@ -103,8 +103,11 @@ fn compare(is_client: bool, stream: &[u8], sizes: &[u8]) {
     // more than we do, but what we saw is what it saw first.
     let refused = ours.violation.map(|(code, _)| code);
     match (&ours.violation, &theirs.close, &theirs.error) {
-        // It takes lengths in more bytes than they need, which RFC 6455, 5.2 forbids.
-        (Some((1002, "frame has a length in more bytes than it needs")), _, _) => {
+        // It takes lengths in more bytes than they need, which RFC 6455, 5.2 forbids; in a control
+        // frame we need not see the length itself to know that it is wrong.
+        (Some((1002, text)), _, _)
+            if text.contains("in more bytes than it needs") || text.contains("longer than 125") =>
+        {
             assert!(theirs.messages.starts_with(&ours.messages));
             return;
         }

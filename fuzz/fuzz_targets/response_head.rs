@@ -8,7 +8,7 @@ use httparse::{EMPTY_HEADER, Response};
 use libfuzzer_sys::fuzz_target;
 
 /// That of the address that is redirected.
-const PASSWORD: &str = "0p3nS3sam3";
+const PASSWORD: &str = "z0p3nS3sam3";
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
@@ -36,8 +36,9 @@ fuzz_target!(|data: &[u8]| {
     };
     let (status, text, agreed) = told;
     if status != 101 {
-        let (shown, ..) = address(&text).expect("a redirect leads to an address");
-        assert!(is_in_head || !shown.contains(PASSWORD));
+        // A query may have backslashes (WHATWG URL, 4.4), which programs may not give.
+        assert!(text.contains(&b'\\') || address(&text).is_ok(), "a redirect leads to an address");
+        assert!(is_in_head || !String::from_utf8_lossy(&text).contains(PASSWORD));
         assert!(matches!(response.code, Some(301..=303 | 307 | 308)));
         return;
     }
