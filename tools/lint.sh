@@ -8,6 +8,7 @@ say() {
 
 say "cargo fmt"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 cargo fmt --manifest-path bench/peers/Cargo.toml --check
 say "clippy: core and the C ABI"
 cargo clippy "$@" --all-targets -p coromega_ws_core -p coromega_ws_abi -p coromega_ws -- -D warnings
@@ -46,7 +47,7 @@ say "docs/security.md names tests that exist, and Cargo.lock has what it asks fo
 tools/security.py
 
 say "hand-written files are short"
-long=$(find core ffi-c lua-binding python-binding tests tools examples bench \
+long=$(find core ffi-c lua-binding python-binding tests tools examples bench fuzz \
     \( -name '*.rs' -o -name '*.c' -o -name '*.h' -o -name '*.lua' -o -name '*.py' -o -name '*.pyi' \) \
     -exec awk 'END { if (NR > 450) print FILENAME ": " NR " lines" }' {} \;)
 if [ -n "$long" ]; then

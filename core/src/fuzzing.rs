@@ -180,12 +180,13 @@ pub fn request_head(head: &[u8], options: &Options) -> Option<(Vec<u8>, Option<S
 
 /// A client's part: what the head of an answer to its request says. The key is that of 16 zeros.
 /// Gives status 101 with the subprotocol and what compression came to; status 301 with where a
-/// redirect leads from `ws://a/`, if it may be followed; None for an interim answer.
+/// redirect leads from `ws://user:password@a/`, if it may be followed; None for an interim answer.
 #[allow(clippy::type_complexity)]
 pub fn response_head(
     head: &[u8],
     subprotocols: &[String],
     ours: Option<Direction>,
+    password: &str,
 ) -> Result<Option<(u16, Vec<u8>, Option<Agreement>)>, String> {
     let wishes = Wishes {
         authority: "a",
@@ -198,7 +199,7 @@ pub fn response_head(
         Answer::Interim => Ok(None),
         Answer::Open { subprotocol, agreed } => Ok(Some((101, subprotocol, agreed.map(agreement)))),
         Answer::Redirect { location, .. } => {
-            let start = Address::parse(b"ws://user:z0p3nS3sam3@a/").map_err(|e| e.text)?;
+            let start = Address::parse(format!("ws://user:{password}@a/").as_bytes()).map_err(|e| e.text)?;
             Ok(Some((301, start.redirected(&location)?.shown.into_bytes(), None)))
         }
     }
