@@ -278,6 +278,9 @@ impl Driver {
             }
             _ => {}
         }
+        if self.watch.is_none() {
+            return;
+        }
         let has_room = self.takes_messages();
         while let Some(watch) = &mut self.watch
             && watch.alarm.as_mut().poll(cx).is_ready()

@@ -72,7 +72,12 @@ pub(crate) fn check(headers: &[Header<'_>]) -> Result<Vec<Field>> {
 
 /// Whether this is a token (RFC 9110, 5.6.2).
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+    !text.is_empty() && text.iter().all(|b| is_token_byte(*b))
+}
+
+/// A byte of a token.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Writer {
     /// Writes what the socket takes of the out-buffer and of a payload behind it, and keeps the
     /// rest of both.
     fn write(&mut self, connection: &Arc<Connection>, mut payload: &[u8]) {
-        let Some(socket) = self.socket.clone() else { return };
+        let Some(socket) = &self.socket else { return };
         if self.tls {
             self.out.extend_from_slice(payload);
             connection.waker.wake();
@@ -108,10 +108,10 @@ impl Writer {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
             let sent = socket.try_io(Interest::WRITABLE, || {
                 if payload.is_empty() {
-                    return Ok(rustix::net::send(&socket, rest, flags)?);
+                    return Ok(rustix::net::send(socket, rest, flags)?);
                 }
                 let both = [IoSlice::new(rest), IoSlice::new(payload)];
-                Ok(rustix::net::sendmsg(&socket, &both, &mut SendAncillaryBuffer::default(), flags)?)
+                Ok(rustix::net::sendmsg(socket, &both, &mut SendAncillaryBuffer::default(), flags)?)
             });
             match sent {
                 Ok(sent) => {
@@ -254,42 +254,39 @@ impl Connection {
             if !self.asked.load(Ordering::Acquire) {
                 return;
             }
-            writer = match self.writer.try_lock() {
-                Ok(writer) => writer,
-                Err(TryLockError::Poisoned(e)) => e.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            };
+            let Some(next) = self.try_writer() else { return };
+            writer = next;
         }
+    }
+
+    /// The write half, unless somebody holds it.
+    fn try_writer(&self) -> Option<MutexGuard<'_, Writer>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Some(writer),
+            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// For the runtime: the write half, or a request to whoever holds it, to do what is asked for.
+    fn ask_for_writer(&self) -> Option<MutexGuard<'_, Writer>> {
+        self.asked.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+        self.try_writer()
     }
 
     /// For the runtime: has control frames queued, the socket written, a dead socket dropped;
     /// by a guest, if one holds the write half just now.
     pub(crate) fn serve_writer(self: &Arc<Self>) {
-        self.asked.store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        match self.writer.try_lock() {
-            Ok(writer) => self.settle(writer),
-            Err(TryLockError::Poisoned(e)) => self.settle(e.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
+        if let Some(writer) = self.ask_for_writer() {
+            self.settle(writer);
         }
     }
 
     /// For the runtime, with TLS: seals what guests have queued. False if there was nothing, or if
     /// a guest holds the write half just now: that guest wakes the runtime.
     pub(crate) fn seal(self: &Arc<Self>, tls: &mut Tls) -> Result<bool> {
-        let mut writer = match self.writer.try_lock() {
-            Ok(writer) => writer,
-            Err(TryLockError::Poisoned(e)) => e.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                self.asked.store(true, Ordering::Release);
-                fence(Ordering::SeqCst);
-                match self.writer.try_lock() {
-                    Ok(writer) => writer,
-                    Err(TryLockError::Poisoned(e)) => e.into_inner(),
-                    Err(TryLockError::WouldBlock) => return Ok(false),
-                }
-            }
-        };
+        let Some(mut writer) = self.try_writer().or_else(|| self.ask_for_writer()) else { return Ok(false) };
         let sealed = writer.seal(self, tls);
         self.settle(writer);
         sealed

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Write};
 
 use crate::{
     error::{Error, Kind, Result},
-    headers::Header,
+    headers::{Header, is_token},
     limits,
 };
 
@@ -104,11 +104,6 @@ pub(crate) fn lines<'a>(headers: impl IntoIterator<Item = Header<'a>>) -> Result
         }
     }
     Ok(lines)
-}
-
-/// Whether this is a token (RFC 9110, 5.6.2).
-pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
 /// The words behind a status; they may be missing (RFC 9112, 4).

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::headers::is_token_byte;
+
 /// A `Sec-WebSocket-Extensions` that is not of the grammar of RFC 6455, 9.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
@@ -108,7 +110,7 @@ impl<'a> Text<'a> {
 
     fn token(&mut self) -> Result<&'a [u8], Malformed> {
         self.skip_space();
-        let length = self.0.iter().take_while(|b| is_token(**b)).count();
+        let length = self.0.iter().take_while(|b| is_token_byte(**b)).count();
         let (token, rest) = self.0.split_at(length);
         self.0 = rest;
         self.skip_space();
@@ -131,18 +133,13 @@ impl<'a> Text<'a> {
                 [b'\\', byte, rest @ ..] | [byte, rest @ ..] => (*byte, rest),
                 [] => return Err(Malformed),
             };
-            if !is_token(byte) {
+            if !is_token_byte(byte) {
                 return Err(Malformed);
             }
             value.push(byte);
             self.0 = rest;
         }
     }
-}
-
-/// RFC 9110, 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

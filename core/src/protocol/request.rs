@@ -8,12 +8,8 @@ use base64::{
 };
 use httparse::{EMPTY_HEADER, Header, Status};
 
-use super::{
-    answer::{Refusal, is_token},
-    key::accept_key,
-    rules::Rules,
-};
-use crate::{limits, request::Request};
+use super::{answer::Refusal, key::accept_key, rules::Rules};
+use crate::{headers::is_token, limits, request::Request};
 
 /// Keys are decoded to see their length; what the last digit has too much is not ours to judge.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -2,10 +2,10 @@
 
 use url::{Origin, Url};
 
-use super::answer::{is_token, lines};
+use super::answer::lines;
 use crate::{
     error::{Error, Kind, Result},
-    headers::Header,
+    headers::{Header, is_token},
     options::Options,
 };
 
