@@ -161,14 +161,13 @@ pub(crate) fn basic(url: &Url) -> Option<String> {
     })
 }
 
-/// An address that may be no address, without what may be a password.
+/// An address that may be no address, without what may be a password: all between the scheme and
+/// the last `@`, for a password that is not encoded as it should be has any character.
 pub(crate) fn without_user(text: &str) -> String {
-    let start = text.find("//").map_or(0, |i| i + 2);
-    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |i| start + i);
-    match text[start..end].rfind('@') {
-        Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
-        None => text.to_string(),
-    }
+    let Some(at) = text.rfind('@') else { return text.to_string() };
+    let is_scheme = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    let start = text.find("://").filter(|end| is_scheme(&text[..*end])).map_or(0, |end| end + 3);
+    format!("{}...{}", &text[..start], &text[at..])
 }
 
 #[cfg(test)]
@@ -244,6 +243,22 @@ mod tests {
         for elsewhere in ["ws://b/", "ws://a:81/", "wss://a/", "//u:p@b/", "ws://u:p@a.b/"] {
             let to = from.redirected(elsewhere.as_bytes()).unwrap();
             assert_eq!((to.authorization, to.shown.contains('@')), (None, false), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn s07_no_password_is_told() {
+        for (bad, told) in [
+            ("ws://u:secret@a:99999/b", "ws://...@a:99999/b"),
+            ("ws://u:secret/?#@a:99999/b", "ws://...@a:99999/b"),
+            ("u:secret@//x://a", "...@//x://a"),
+            ("u:secret@a:1", "...@a:1"),
+            ("ws:u:secret@a", "...@a"),
+            ("ws://u:secret@", "ws://...@"),
+            ("ws://a:99999/b", "ws://a:99999/b"),
+        ] {
+            let text = Address::parse(bad.as_bytes()).expect_err(bad).text;
+            assert!(text.contains(&format!("\"{told}\"")), "{text}");
         }
     }
 
