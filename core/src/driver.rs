@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    burst,
     connection::Connection,
     error::{Error, Kind, io_text},
     event::EventKind,
@@ -160,6 +161,8 @@ impl Driver {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                // Both sides have ended it.
+                Progress::End if self.phase == Phase::Draining => return self.let_go(),
                 Progress::End => return self.give_up(Error::new(Kind::Tcp, "the peer ended the connection")),
                 Progress::Lost(e) => return self.give_up(Error::new(Kind::Tcp, io_text(&e))),
             }
@@ -254,7 +257,7 @@ impl Driver {
             self.connection.serve_writer();
         }
         self.store(incoming.messages.drain(..));
-        incoming.size = 0;
+        burst::grows(mem::take(&mut incoming.size));
         if let Some(close) = incoming.close.take() {
             self.peer_closed(close);
         }
@@ -364,6 +367,10 @@ impl Driver {
         self.connection.ended(Some(error));
         // A child of fork may hold the descriptor as well: the peer shall see the end now.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> Poll<()> {
         self.connection.give_up();
         Poll::Ready(())
     }

@@ -7,6 +7,7 @@
 
 mod address;
 mod bind;
+mod burst;
 mod connect;
 mod connection;
 mod cork;

@@ -139,6 +139,9 @@ pub const CORK_SIZE: usize = 64 * 1024;
 pub const READ_BUFFER: usize = 64 * 1024;
 /// The size of messages that are decoded before it is seen whether there is room for them.
 pub const FEED: usize = 256 * 1024;
+/// The size of messages that come before a sleeping guest is woken, where all that is ready at a
+/// time is less.
+pub const BURST: usize = 64 * 1024;
 /// What of a payload must be missing for it to be received in place.
 pub const IN_PLACE: usize = 16 * 1024;
 /// Payloads from this size on are written from where they are, if nothing must be done to them.

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     bind::Bound,
-    connect,
+    burst, connect,
     connection::Connection,
     cork::Cork,
     error::{Error, Kind, Result, io_text},
@@ -26,6 +26,17 @@ use crate::{
     wake::{Waited, Wake},
 };
 
+/// How a guest that sleeps comes to hear of events.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Signal {
+    #[default]
+    None,
+    /// The runtime sends it at the end of the burst.
+    Due,
+    /// It is sent, or just about to be.
+    Sent,
+}
+
 /// Events, and whether the guest sleeps.
 #[derive(Default)]
 struct Queue {
@@ -34,8 +45,7 @@ struct Queue {
     asleep: bool,
     /// A thread waits in poll.
     waiting: bool,
-    /// A signal is on its way to it.
-    signaled: bool,
+    signal: Signal,
     closed: bool,
     deadline: Option<Instant>,
 }
@@ -96,19 +106,21 @@ impl Mailbox {
     }
 
     /// Queues an event. A guest that sleeps is woken, once per burst.
-    pub(crate) fn push(&self, event: Event) {
+    pub(crate) fn push(self: &Arc<Self>, event: Event) {
         let mut queue = lock(&self.queue);
         if queue.closed {
             return;
         }
         queue.events.push_back(event);
-        if queue.signaled {
+        if queue.signal != Signal::None {
             return;
         }
         if queue.asleep {
-            // Under the lock: a signal that came later than the poll that took it back would stay.
-            queue.signaled = true;
-            self.wake.signal();
+            queue.signal = Signal::Due;
+            drop(queue);
+            if !burst::wakes(self) {
+                self.signal();
+            }
         } else if self.wake.is_watched() {
             // The guest polls again, or says that it is done, before it sleeps. If it forgets,
             // the timer reminds it.
@@ -141,9 +153,9 @@ impl Mailbox {
             let mut queue = lock(&self.queue);
             queue.asleep = false;
             queue.waiting = false;
-            if queue.signaled {
-                queue.signaled = false;
-                self.wake.clear();
+            // One that is sent and not there yet would stay behind: it is taken back next time.
+            if queue.signal == Signal::Due || queue.signal == Signal::Sent && self.wake.clear() {
+                queue.signal = Signal::None;
             }
             if queue.closed {
                 return Err(Kind::Closed.into());
@@ -203,9 +215,19 @@ impl Mailbox {
         }
     }
 
+    /// Sends the signal that is due, if the guest has not polled meanwhile.
+    pub(crate) fn signal(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.signal == Signal::Due {
+            queue.signal = Signal::Sent;
+            drop(queue); // whom it wakes wants the lock
+            self.wake.signal();
+        }
+    }
+
     fn signal_if_due(&self, queue: &mut Queue) {
-        if !queue.events.is_empty() && !queue.signaled {
-            queue.signaled = true;
+        if !queue.events.is_empty() && queue.signal == Signal::None {
+            queue.signal = Signal::Sent;
             self.wake.signal();
         }
     }
@@ -227,8 +249,8 @@ impl Mailbox {
         let mut queue = lock(&self.queue);
         queue.deadline = deadline;
         self.wake.set_deadline(deadline);
-        if queue.waiting && !queue.signaled {
-            queue.signaled = true;
+        if queue.waiting && queue.signal == Signal::None {
+            queue.signal = Signal::Sent;
             self.wake.signal(); // it waits again, until then
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::runtime::{Builder, Handle};
 
-use crate::{limits, protocol::Incoming, sys};
+use crate::{burst, limits, protocol::Incoming, sys};
 
 /// The way into the runtime's thread. It is never torn down.
 pub(crate) struct Runtime {
@@ -35,10 +35,12 @@ impl Runtime {
             .thread_name("cmws-lookup")
             .build()?;
         let handle = runtime.handle().clone();
+        handle.spawn(burst::run());
         let (up, is_up) = mpsc::channel();
         // Signals are the host's: its own threads take them, this one never does.
         sys::with_signals_blocked(|| {
             thread::Builder::new().name("coromega-ws".into()).stack_size(512 * 1024).spawn(move || {
+                sys::prefer_throughput();
                 let _ = up.send(());
                 runtime.block_on(pending::<()>())
             })

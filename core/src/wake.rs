@@ -61,9 +61,9 @@ impl Wake {
         let _ = write(&self.event, &1u64.to_ne_bytes());
     }
 
-    /// Takes back a signal.
-    pub(crate) fn clear(&self) {
-        let _ = read(&self.event, &mut [0u8; 8]);
+    /// Takes back a signal. False: there is none.
+    pub(crate) fn clear(&self) -> bool {
+        read(&self.event, &mut [0u8; 8]).is_ok()
     }
 
     /// Waits for a signal, a time or a signal handler, whichever comes first.
