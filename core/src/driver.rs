@@ -201,6 +201,7 @@ impl Driver {
         let runtime = self.runtime;
         let mut scratch = runtime.scratch();
         let Scratch { bytes, plain, incoming } = &mut *scratch;
+        runtime.returned.restock(&mut incoming.stock);
         let open = self.phase == Phase::Open;
         let place = if open && self.tls.is_none() { self.decoder.place() } else { None };
         let in_place = place.is_some();

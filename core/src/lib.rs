@@ -7,6 +7,7 @@
 
 mod address;
 mod bind;
+mod buffers;
 mod burst;
 mod connect;
 mod connection;
@@ -47,3 +48,4 @@ pub use mailbox::Mailbox;
 pub use options::Options;
 pub use protocol::{Message, MessageKind};
 pub use request::Request;
+pub use runtime::release;

@@ -139,6 +139,10 @@ pub const CORK_SIZE: usize = 64 * 1024;
 pub const READ_BUFFER: usize = 64 * 1024;
 /// The size of messages that are decoded before it is seen whether there is room for them.
 pub const FEED: usize = 256 * 1024;
+/// Payloads up to this size are received into buffers that were used before ...
+pub const LARGEST_BUFFER: usize = 64 * 1024;
+/// ... of which the runtime keeps this many bytes, and as many that have just been released.
+pub const BUFFERS: usize = 2 * 1024 * 1024;
 /// The size of messages that come before a sleeping guest is woken, where all that is ready at a
 /// time is less.
 pub const BURST: usize = 64 * 1024;

@@ -57,6 +57,11 @@ impl Process {
     }
 }
 
+/// The runtime, where it was started.
+pub(crate) fn runtime() -> Option<&'static Runtime> {
+    CURRENT.get()?.runtime.get()
+}
+
 /// Looks up a handle of this kind.
 fn find<T: 'static>(
     handle: u64,

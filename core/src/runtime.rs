@@ -9,12 +9,13 @@ use std::{
 
 use tokio::runtime::{Builder, Handle};
 
-use crate::{burst, limits, protocol::Incoming, sys};
+use crate::{buffers::Returned, burst, limits, process, protocol::Incoming, sys};
 
 /// The way into the runtime's thread. It is never torn down.
 pub(crate) struct Runtime {
     handle: Handle,
     scratch: Mutex<Scratch>,
+    pub returned: Returned,
 }
 
 /// What reading a socket needs and leaves behind empty.
@@ -49,7 +50,7 @@ impl Runtime {
             Scratch { bytes: vec![0; limits::READ_BUFFER], plain: Vec::new(), incoming: Incoming::default() };
         // Whoever looks at the process now finds the thread, and finds it by its name.
         let _ = is_up.recv();
-        Ok(Runtime { handle, scratch: Mutex::new(scratch) })
+        Ok(Runtime { handle, scratch: Mutex::new(scratch), returned: Returned::default() })
     }
 
     /// Has the runtime's thread work on this until it is done.
@@ -60,5 +61,13 @@ impl Runtime {
     /// Takes the one read buffer: whoever drives connections holds it while it reads one of them.
     pub(crate) fn scratch(&self) -> MutexGuard<'_, Scratch> {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes back the payloads of messages that a guest is done with.
+pub fn release(payloads: impl Iterator<Item = Vec<u8>>) {
+    match process::runtime() {
+        Some(runtime) => runtime.returned.take(payloads),
+        None => payloads.for_each(drop),
     }
 }

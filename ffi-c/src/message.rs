@@ -1,17 +1,21 @@
 //! Messages: from core's to C's, and back to be dropped.
 
-use std::ptr;
+use std::{
+    mem::{self, ManuallyDrop},
+    ptr,
+};
 
 use coromega_ws_abi::cmws_message_t;
-use coromega_ws_core::Message;
+use coromega_ws_core::{Message, release};
 
 use crate::guard::guard_silent;
 
 /// Hands a message over: it lives until it is released.
 pub(crate) fn to_c(message: Message) -> cmws_message_t {
-    let length = message.payload.len();
-    let data = Box::into_raw(message.payload).cast::<u8>();
-    cmws_message_t { data, length, kind: message.kind as u32, reserved: 0, owner: ptr::null_mut() }
+    let mut payload = ManuallyDrop::new(message.payload);
+    let owner = ptr::without_provenance_mut(payload.capacity());
+    let (data, length) = (payload.as_mut_ptr(), payload.len());
+    cmws_message_t { data, length, kind: message.kind as u32, reserved: 0, owner }
 }
 
 /// Gives back messages that `cmws_connection_receive` stored, each once, from any thread.
@@ -27,19 +31,14 @@ pub unsafe extern "C" fn cmws_message_release(
         return;
     }
     guard_silent(|| {
-        for index in 0..count {
-            // SAFETY: the caller passes `count` messages as receive stored them, each of which
-            // holds the parts of a box that `to_c` took apart; NULL marks those that were
-            // released.
-            unsafe {
-                let message = messages.byte_add(index * message_size);
-                let data = (*message).data.cast_mut();
-                if !data.is_null() {
-                    drop(Box::from_raw(ptr::slice_from_raw_parts_mut(data, (*message).length)));
-                    (*message).data = ptr::null();
-                    (*message).length = 0;
-                }
-            }
-        }
+        // SAFETY: the caller passes `count` messages as receive stored them, each of which holds
+        // the parts of a vector that `to_c` took apart, the capacity as `owner`; NULL marks those
+        // that were released.
+        release((0..count).filter_map(|index| unsafe {
+            let message = &mut *messages.byte_add(index * message_size);
+            let data = mem::replace(&mut message.data, ptr::null()).cast_mut();
+            let length = mem::take(&mut message.length);
+            (!data.is_null()).then(|| Vec::from_raw_parts(data, length, message.owner.addr()))
+        }));
     });
 }

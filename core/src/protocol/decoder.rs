@@ -9,7 +9,7 @@ use super::{
     mask,
     utf8::{self, Utf8},
 };
-use crate::limits;
+use crate::{buffers::Stock, limits};
 
 /// What came in with some bytes.
 #[derive(Debug, Default)]
@@ -21,10 +21,12 @@ pub(crate) struct Incoming {
     pub pings: Vec<Box<[u8]>>,
     /// The close frame; nothing counts after it.
     pub close: Option<Close>,
+    /// Where payloads go.
+    pub stock: Stock,
 }
 
 impl Incoming {
-    fn push(&mut self, kind: MessageKind, payload: Box<[u8]>) {
+    fn push(&mut self, kind: MessageKind, payload: Vec<u8>) {
         self.size += payload.len() + limits::MESSAGE_COST;
         self.messages.push(Message { kind, payload });
     }
@@ -204,7 +206,8 @@ impl Decoder {
                     return Err(NOT_UTF8);
                 }
                 self.completed = self.completed.wrapping_add(1);
-                out.push(kind, piece.into());
+                let payload = out.stock.copy(piece);
+                out.push(kind, payload);
                 return Ok(());
             }
             (None, Opcode::Data(kind)) => self.message.insert(Box::new(Assembly {
@@ -242,7 +245,9 @@ impl Decoder {
     fn complete(&mut self, out: &mut Incoming) {
         if let Some(message) = self.message.take() {
             self.completed = self.completed.wrapping_add(1);
-            out.push(message.kind, message.payload.into());
+            let mut payload = message.payload;
+            payload.shrink_to_fit();
+            out.push(message.kind, payload);
         }
     }
 

@@ -55,5 +55,5 @@ pub struct Message {
     /// Text or binary.
     pub kind: MessageKind,
     /// The payload; that of a text is valid UTF-8.
-    pub payload: Box<[u8]>,
+    pub payload: Vec<u8>,
 }

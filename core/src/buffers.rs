@@ -1,0 +1,153 @@
+//! Buffers for payloads that are used again: what a guest has released serves the messages that
+//! come next, without a lock or an allocation for each.
+
+use std::{
+    mem,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::limits;
+
+const SMALLEST: usize = 64;
+/// Sizes between a power of two and the next.
+const STEPS: usize = 4;
+
+/// The class of buffers for this many bytes, and what each of them holds: at most a quarter more,
+/// from `SMALLEST` on.
+fn class(length: usize) -> Option<(usize, usize)> {
+    if length == 0 || length > limits::LARGEST_BUFFER {
+        return None;
+    }
+    let last = length.max(SMALLEST) - 1;
+    let power = last.ilog2() as usize;
+    let step = power - STEPS.ilog2() as usize;
+    let count = (last >> step) + 1;
+    let first = (SMALLEST - 1).ilog2() as usize * STEPS + STEPS - 1;
+    Some((power * STEPS + count - 1 - STEPS - first, count << step))
+}
+
+/// The buffers at hand, by class.
+#[derive(Debug, Default)]
+pub(crate) struct Stock {
+    classes: Vec<Vec<Vec<u8>>>,
+    size: usize,
+    /// Those that have just come back.
+    returned: Vec<Vec<u8>>,
+}
+
+impl Stock {
+    /// A copy of these bytes in memory of its own.
+    pub(crate) fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Some((class, capacity)) = class(bytes.len()) else { return bytes.to_vec() };
+        let mut buffer = match self.classes.get_mut(class).and_then(Vec::pop) {
+            Some(buffer) => {
+                self.size -= capacity;
+                buffer
+            }
+            None => Vec::with_capacity(capacity),
+        };
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    fn add(&mut self, mut buffer: Vec<u8>) {
+        let size = buffer.capacity();
+        if let Some((class, capacity)) = class(size)
+            && capacity == size
+            && self.size + size <= limits::BUFFERS
+        {
+            if self.classes.len() <= class {
+                self.classes.resize_with(class + 1, Vec::new);
+            }
+            buffer.clear();
+            self.classes[class].push(buffer);
+            self.size += size;
+        }
+    }
+}
+
+/// The way back from the guests' threads.
+#[derive(Default)]
+pub(crate) struct Returned {
+    buffers: Mutex<Vec<Vec<u8>>>,
+    size: AtomicUsize,
+}
+
+impl Returned {
+    /// Takes buffers back, as far as they are worth keeping.
+    pub(crate) fn take(&self, buffers: impl Iterator<Item = Vec<u8>>) {
+        let mut kept = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut size = self.size.load(Ordering::Relaxed);
+        for buffer in buffers {
+            if buffer.capacity() <= limits::LARGEST_BUFFER && size + buffer.capacity() <= limits::BUFFERS {
+                size += buffer.capacity();
+                kept.push(buffer);
+            }
+        }
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// Hands over what has come back, unless somebody is at it just now.
+    pub(crate) fn restock(&self, stock: &mut Stock) {
+        if self.size.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let Ok(mut kept) = self.buffers.try_lock() else { return };
+        mem::swap(&mut *kept, &mut stock.returned);
+        self.size.store(0, Ordering::Relaxed);
+        drop(kept);
+        let mut returned = mem::take(&mut stock.returned);
+        for buffer in returned.drain(..) {
+            stock.add(buffer);
+        }
+        stock.returned = returned;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_in_order_and_waste_little() {
+        let mut before = (0, SMALLEST);
+        for length in 1..=limits::LARGEST_BUFFER {
+            let (index, capacity) = class(length).unwrap();
+            assert!(capacity >= length && (capacity <= SMALLEST || capacity * 4 <= length * 5), "{length}");
+            assert_eq!(class(capacity), Some((index, capacity)));
+            assert!((index, capacity) == before || index == before.0 + 1 && capacity > before.1, "{length}");
+            before = (index, capacity);
+        }
+        assert_eq!((class(0), class(limits::LARGEST_BUFFER + 1)), (None, None));
+    }
+
+    #[test]
+    fn what_comes_back_is_used_again() {
+        let (mut stock, returned) = (Stock::default(), Returned::default());
+        let first = stock.copy(&[1; 1000]);
+        let place = first.as_ptr();
+        returned.take([first].into_iter());
+        returned.restock(&mut stock);
+        let other = stock.copy(&[2; 100]);
+        assert!(other.as_ptr() != place && other == [2; 100]);
+        let again = stock.copy(&[3; 990]);
+        assert!(again.as_ptr() == place && again == [3; 990]);
+        assert_eq!(stock.size, 0);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (mut stock, returned) = (Stock::default(), Returned::default());
+        for _ in 0..3 {
+            returned.take((0..200).map(|_| Vec::with_capacity(limits::LARGEST_BUFFER)));
+            assert_eq!(returned.size.load(Ordering::Relaxed), limits::BUFFERS);
+            returned.restock(&mut stock);
+            assert_eq!(stock.size, limits::BUFFERS);
+        }
+        returned.take([Vec::with_capacity(limits::LARGEST_BUFFER + 1)].into_iter());
+        assert_eq!(returned.size.load(Ordering::Relaxed), 0);
+    }
+}
