@@ -29,7 +29,8 @@ help: ## this list
 	@echo "                          \`make test' that talk to them, and are skipped without them"
 	@echo "make interop              every test against WebSocket peers of other projects"
 	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
-	@echo "make bench WSLOAD=FILE    the C echo server against fastwebsockets' (FILE: the load generator)"
+	@echo "make bench WSLOAD=FILE    unmasking and UTF-8 against memcpy, then the C echo server against"
+	@echo "                          fastwebsockets' (FILE: the load generator)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
 	@echo "                          as in \`make test\`); wants a Python 2.7"
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...)"
@@ -99,7 +100,7 @@ interop: build peers
 	COROMEGA_PEERS=all $(VENV)/bin/python -m pytest -q -rs tests/interop/peers
 
 autobahn: build
-	$(VENV)/bin/python tests/interop/autobahn/run.py $(if $(QUICK),--quick)
+	$(VENV)/bin/python tests/interop/autobahn/run.py --no-skips $(if $(QUICK),--quick)
 
 # TARGET is make's word for the folder of cargo as well, unless it comes with the command.
 fuzz: | build/setup.stamp
@@ -109,6 +110,7 @@ soak: build
 	COROMEGA_SOAK=$(COUNT) $(VENV)/bin/python -m pytest -q -s tests/interop -k S14
 
 bench:
+	@cargo test -q $(CARGOFLAGS) --release -p coromega_ws_core --lib -- --ignored --nocapture speed::
 	@bench/compare.py
 
 install: build/library.stamp $(LUA_MODULES)

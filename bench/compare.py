@@ -5,9 +5,10 @@ the library against each other.
     WSLOAD=PROGRAM bench/compare.py [--rounds N]
     WSLOAD=PROGRAM bench/compare.py --library DIR_A DIR_B
 
-The load generator and both servers are pinned to one core, and the servers take turns: what
-disturbs the machine disturbs both. The first form judges by limits; its exit status is 0 when
-everything was measured, whether the limits are met or not.
+The load generator and the servers are pinned to one core, and the servers take turns: what
+disturbs the machine disturbs all of them. The first form judges by limits; its exit status is 0 when
+everything was measured, whether the limits are met or not. It shows as well what the same bytes
+cost a server that only sends them back: less than TCP no WebSocket server can cost.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ECHO_SERVER = ROOT / "build/examples/c/echo_server"
 PEERS = ROOT / "build/peers"
+FLOOR = ROOT / "build/bench/floor"
 # The outer limit of each wait for a program, in seconds.
 PATIENCE = 120
 IDLE_CONNECTIONS = 10_000
@@ -44,12 +46,14 @@ class Workload:
     limit: float | None = None
     # What is left over from the round before would count as this round's.
     fresh_server: bool = False
+    # Whether TCP alone can be measured by it.
+    has_floor: bool = False
 
 
 def echo(size, connections, depth, limit=None):
     arguments = ["--mode", "echo", "--size", size, "--connections", connections, "--depth", depth]
     name = f"{size} B" if size < 1024 else f"{size // 1024} KiB"
-    return Workload(f"{name}, {connections} x {depth}", "us", arguments, ratio_limit=limit)
+    return Workload(f"{name}, {connections} x {depth}", "us", arguments, ratio_limit=limit, has_floor=True)
 
 
 WORKLOADS = [
@@ -86,6 +90,8 @@ class Subject:
     name: str
     command: list
     library: pathlib.Path | None = None
+    # Sends bytes back, and knows nothing of WebSocket.
+    raw: bool = False
 
     def start(self):
         return Server(self)
@@ -122,11 +128,12 @@ class Server:
         self.process.communicate()
 
 
-def measure(generator, server, workload, seconds):
+def measure(generator, subject, server, workload, seconds):
     """One run of the load generator: the figure that counts."""
     command = [
         generator, "--url", f"ws://127.0.0.1:{server.port}/", "--pid", server.process.pid,
         "--seconds", seconds, "--warmup", seconds / 2, *workload.arguments,
+        *(["--raw"] if subject.raw else []),
     ]  # fmt: skip
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=PATIENCE
@@ -150,7 +157,7 @@ def series(generator, subjects, workload, rounds, seconds):
                     servers.pop(subject.name).stop()
                 if subject.name not in servers:
                     servers[subject.name] = subject.start()
-                figure = measure(generator, servers[subject.name], workload, seconds)
+                figure = measure(generator, subject, servers[subject.name], workload, seconds)
                 figures[subject.name].append(figure)
     finally:
         for server in servers.values():
@@ -158,7 +165,7 @@ def series(generator, subjects, workload, rounds, seconds):
     return figures
 
 
-def line(workload, ours, others):
+def line(workload, ours, others, floor):
     """A line of the table, and whether the limit is met (None where there is none)."""
     ratios = [a / b for a, b in zip(ours, others, strict=True)]
     ratio, figure = statistics.median(ratios), statistics.median(ours)
@@ -166,6 +173,9 @@ def line(workload, ours, others):
         f"{workload.name:<26}{workload.unit:<5}{figure:>12.2f}{statistics.median(others):>16.2f}"
         f"{ratio:>8.2f}  {f'{min(ratios):.2f}..{max(ratios):.2f}':<13}"
     )
+    if floor is not None:
+        least = statistics.median(a / b for a, b in zip(floor, others, strict=True)) if floor else None
+        text += f"{least:<8.2f}" if least else " " * 8
     if workload.ratio_limit is not None:
         met = ratio <= workload.ratio_limit
         return f"{text}ratio {workload.ratio_limit:.2f}  {'met' if met else 'NOT met'}", met
@@ -175,20 +185,23 @@ def line(workload, ours, others):
     return text.rstrip(), None
 
 
-def compare(generator, ours, other, rounds, seconds, judge):
+def compare(generator, ours, other, floor, rounds, seconds):
+    judge = floor is not None
     print(
         f"Servers and load generator on core {min(os.sched_getaffinity(0))}; {rounds} rounds of {seconds} s.\n"
         f"The server's CPU time per message or connection, and its memory per connection: medians;\n"
-        f"the ratio's median and its lowest and highest round.\n\n"
-        f"{'':<31}{ours.name:>12}{other.name:>16}{'ratio':>8}  {'spread':<13}{'limit' if judge else ''}".rstrip(),
+        f"the ratio's median and its lowest and highest round{', and what it is for TCP alone' if judge else ''}.\n\n"
+        f"{'':<31}{ours.name:>12}{other.name:>16}{'ratio':>8}  {'spread':<13}{'TCP     limit' if judge else ''}".rstrip(),
         flush=True,
     )
     verdicts = {}
     for workload in WORKLOADS:
         if not judge:
             workload.ratio_limit = workload.limit = None
-        figures = series(generator, [ours, other], workload, rounds, seconds)
-        text, met = line(workload, figures[ours.name], figures[other.name])
+        subjects = [ours, other, floor] if judge and workload.has_floor else [ours, other]
+        figures = series(generator, subjects, workload, rounds, seconds)
+        least = figures.get(floor.name, []) if judge else None
+        text, met = line(workload, figures[ours.name], figures[other.name], least)
         print(text, flush=True)
         if met is not None:
             verdicts[workload.name] = met
@@ -202,6 +215,8 @@ def build(judge):
     """Builds what is measured. What the tools say goes to stderr: the table stands alone."""
     commands = [["make", "-C", ROOT, ECHO_SERVER.relative_to(ROOT)]]
     if judge:
+        FLOOR.parent.mkdir(parents=True, exist_ok=True)
+        commands.append(["cc", "-O2", "-o", FLOOR, ROOT / "bench/floor.c"])
         manifest = ROOT / "bench/peers/Cargo.toml"
         commands.append(
             ["cargo", "build", "--locked", "--release", "--manifest-path", manifest, "--target-dir", PEERS]
@@ -248,12 +263,14 @@ def run():
         if judge:
             ours = Subject("coromega_ws", [ECHO_SERVER])
             other = Subject("fastwebsockets", [PEERS / "release/fastwebsockets"])
+            floor = Subject("TCP", [FLOOR], raw=True)
         else:
+            floor = None
             ours, other = (
                 Subject(name, [ECHO_SERVER], named(directory, pathlib.Path(place, name)))
                 for name, directory in zip("AB", options.library, strict=True)
             )
-        compare(generator, ours, other, options.rounds, options.seconds, judge)
+        compare(generator, ours, other, floor, options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

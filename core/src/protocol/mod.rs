@@ -14,6 +14,8 @@ mod parameters;
 mod request;
 mod response;
 mod rules;
+#[cfg(test)]
+mod speed;
 mod utf8;
 
 pub(crate) use answer::{Refusal, lines as answer_lines, switching};
