@@ -33,7 +33,8 @@ help: ## this list
 	@echo "                          fastwebsockets' (FILE: the load generator)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
 	@echo "                          as in \`make test\`); wants a Python 2.7"
-	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...)"
+	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
+	@echo "                          seconds each in \`make test\`)"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
 	@echo "make install PREFIX=DIR   installs the library and the Lua modules (default /usr/local)"
 	@echo "make script FILE=x.lua    runs a script on each Lua (LUA=lua5.4 picks one;"
@@ -93,6 +94,7 @@ test: build
 	$(VENV)/bin/python -m pytest -q tests/python
 	$(VENV)/bin/python -m pytest -q -rs tests/lifecycle tests/interop
 	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible --no-skips
+	tools/fuzz.sh 5
 
 peers: build/peers/ready
 
