@@ -64,7 +64,7 @@ pub(crate) struct Driver {
     tls: Option<Box<Tls>>,
     /// How the peer ended it, to be told when all that came before has been taken.
     end: Option<Error>,
-    /// Bytes that came along with the handshake, or for which the inbox had no room yet.
+    /// Bytes that came along with the handshake, or that have not had their turn.
     leftover: Vec<u8>,
 }
 
@@ -151,6 +151,10 @@ impl Driver {
             if self.phase == Phase::Leaving && self.connection.broken.load(Ordering::Acquire) {
                 return self.give_up(Error::new(Kind::Tcp, "the peer reset the connection"));
             }
+            if self.phase == Phase::Open && !self.leftover.is_empty() && self.takes_messages() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if !self.wants_read() || self.socket.poll_read_ready(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -235,17 +239,13 @@ impl Driver {
         }
     }
 
-    /// Decodes bytes; those for which there is no room in the inbox are kept as they are.
-    fn feed(&mut self, mut bytes: &mut [u8], incoming: &mut Incoming) {
-        while !bytes.is_empty() && self.phase == Phase::Open {
-            if !self.takes_messages() {
-                self.leftover = bytes.to_vec();
-                return;
-            }
-            let result = self.decoder.feed(bytes, limits::FEED, incoming);
-            let taken = result.unwrap_or(bytes.len());
-            self.take(incoming, result.err());
-            bytes = &mut bytes[taken..];
+    /// Decodes as many bytes as make one turn; the others are kept as they are.
+    fn feed(&mut self, bytes: &mut [u8], incoming: &mut Incoming) {
+        let result = self.decoder.feed(bytes, limits::FEED, incoming);
+        let taken = result.unwrap_or(bytes.len());
+        self.take(incoming, result.err());
+        if self.phase == Phase::Open && taken < bytes.len() {
+            self.leftover = bytes[taken..].to_vec();
         }
     }
 

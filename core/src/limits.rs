@@ -137,7 +137,8 @@ pub const CORK_DELAY: Duration = Duration::from_micros(1500);
 pub const CORK_SIZE: usize = 64 * 1024;
 /// What one read takes from a socket; one buffer of it serves all connections.
 pub const READ_BUFFER: usize = 64 * 1024;
-/// The size of messages that are decoded before it is seen whether there is room for them.
+/// What is decoded of a connection's bytes before its guest's room is looked at again, and the
+/// others have their turn.
 pub const FEED: usize = 256 * 1024;
 /// Payloads up to this size are received into buffers that were used before ...
 pub const LARGEST_BUFFER: usize = 64 * 1024;
@@ -157,6 +158,9 @@ pub const MAX_EXTENSIONS: usize = 16;
 /// What inflating grows a message by before it looks at its size again; a larger message grows by
 /// its own size.
 pub const INFLATE_STEP: usize = 64 * 1024;
+/// Compressed bytes that are inflated before it is seen how much they became: at most a thousand
+/// times as much.
+pub const INFLATE_INPUT: usize = 1024;
 /// Compressed bytes for each final block (BFINAL, RFC 7692, 7.2.3.4) in a message ...
 pub const FINAL_BLOCK_BYTES: usize = 1024;
 /// ... beside this many, which any message may have.

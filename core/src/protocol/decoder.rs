@@ -15,7 +15,7 @@ use crate::{buffers::Stock, limits};
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     pub messages: Vec<Message>,
-    /// Their size, each as its length + `MESSAGE_COST`.
+    /// How much that was: `MESSAGE_COST` for each message, and every byte of a payload.
     pub size: usize,
     /// Pings that want an answer: of too many, the last (RFC 6455, 5.5.3).
     pub pings: Vec<Box<[u8]>>,
@@ -27,7 +27,7 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     fn push(&mut self, kind: MessageKind, payload: Vec<u8>) {
-        self.size += payload.len() + limits::MESSAGE_COST;
+        self.size += limits::MESSAGE_COST;
         self.messages.push(Message { kind, payload });
     }
 }
@@ -100,9 +100,9 @@ impl Decoder {
     }
 
     /// Takes bytes as they came, which it unmasks where they are, and adds what is complete.
-    /// Returns how many it took: it stops behind a message when `out` is larger than `enough`, so
-    /// that a little that inflates to much costs no more than that. After a close or a violation
-    /// nothing more may be fed.
+    /// Returns how many it took: it stops when `out` is larger than `enough`, so that a little that
+    /// inflates to much costs no more than that. After a close or a violation nothing more may be
+    /// fed.
     pub(crate) fn feed(
         &mut self,
         all: &mut [u8],
@@ -122,7 +122,10 @@ impl Decoder {
                 }
             };
             let bytes = &mut all[taken..];
-            let here = usize::try_from(frame.length).unwrap_or(usize::MAX).min(bytes.len());
+            let compressed = !frame.opcode.is_control()
+                && self.message.as_ref().map_or(frame.compressed, |m| m.compressed);
+            let most = if compressed { limits::INFLATE_INPUT } else { usize::MAX };
+            let here = usize::try_from(frame.length).unwrap_or(usize::MAX).min(bytes.len()).min(most);
             let payload = &mut bytes[..here];
             taken += here;
             let left = frame.length - here as u64;
@@ -139,7 +142,7 @@ impl Decoder {
             } else {
                 self.data(&frame, payload, left == 0, out)?;
             }
-            if left > 0 {
+            if taken == all.len() {
                 break;
             }
         }
@@ -206,6 +209,7 @@ impl Decoder {
                     return Err(NOT_UTF8);
                 }
                 self.completed = self.completed.wrapping_add(1);
+                out.size += piece.len();
                 let payload = out.stock.copy(piece);
                 out.push(kind, payload);
                 return Ok(());
@@ -231,6 +235,7 @@ impl Decoder {
             _ => message.payload.extend_from_slice(piece),
         }
         let new = &message.payload[known..];
+        out.size += new.len();
         if message.kind == MessageKind::Text
             && !(message.utf8.feed(new) && (!ends || message.utf8.is_complete()))
         {
@@ -274,6 +279,7 @@ impl Decoder {
             mask::apply(piece, key);
             frame.mask = Some(mask::rotated(key, count));
         }
+        out.size += count;
         frame.length = frame.length.saturating_sub(count as u64);
         let whole = frame.length == 0;
         let ends = whole && frame.fin;

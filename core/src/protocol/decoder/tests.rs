@@ -229,6 +229,27 @@ fn s30_many_that_inflate_to_much_are_taken_some_at_a_time() {
 }
 
 #[test]
+fn s30_one_that_inflates_to_much_is_taken_some_at_a_time() {
+    let (mut encoder, _) = compressing(false);
+    let mut stream = Vec::new();
+    encoder.message(&mut stream, MessageKind::Binary, &[0; 30 << 20], true, &Mutex::default()).unwrap();
+    let receive = Window { bits: 15, takeover: false };
+    let mut decoder = Decoder::new(Role::Client, 30 << 20, Some(Box::new(Inflater::new(receive))));
+    let (mut taken, mut turns, mut messages) = (0, 0, Vec::new());
+    while taken < stream.len() {
+        let mut out = Incoming::default();
+        taken += decoder.feed(&mut stream[taken..], 100_000, &mut out).unwrap();
+        // Deflate makes at most 1032 times as much of a byte.
+        assert!(out.size <= 100_000 + 1032 * limits::INFLATE_INPUT, "{}", out.size);
+        messages.append(&mut out.messages);
+        turns += 1;
+    }
+    assert!(turns > 20, "{turns}");
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0].payload.len() == 30 << 20 && messages[0].payload.iter().all(|b| *b == 0));
+}
+
+#[test]
 fn s26_a_compressed_frame_that_was_not_agreed_on_is_refused() {
     let (mut encoder, _) = compressing(false);
     let mut stream = Vec::new();
