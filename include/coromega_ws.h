@@ -429,6 +429,14 @@ typedef struct cmws_connection_info_t {
    * The listener that a server's connection came through; 0 for a client's.
    */
   cmws_handle_t listener;
+  /**
+   * The time from the last ping that was answered to its pong, in microseconds; 0 before that.
+   */
+  uint32_t latency_us;
+  /**
+   * The same, smoothed: each counts for an eighth.
+   */
+  uint32_t smoothed_latency_us;
 } cmws_connection_info_t;
 
 /**

@@ -19,7 +19,6 @@ LANGUAGES = ["lua", "python", "c"]
 
 # Rules of a later version.
 NOT_YET = {
-    28: "keepalive",
     34: "fork",
 }
 # Rules of which a part is missing.

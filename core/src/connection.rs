@@ -1,8 +1,11 @@
 //! A connection: what guests and the runtime share of it.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use atomic_waker::AtomicWaker;
@@ -12,11 +15,12 @@ use crate::{
     event::{Event, EventKind, Source},
     handle::{self, HandleKind},
     inbox::Inbox,
+    latency::Latency,
     limits,
     mailbox::Mailbox,
     options::Options,
     process,
-    protocol::{self, Close, Encoder, Message, NO_CLOSE_FRAME, Role},
+    protocol::{self, Close, Encoder, Message, NO_CLOSE_FRAME, PingPayload, Role},
     request::Request,
     review::Review,
     writer::Writer,
@@ -45,10 +49,11 @@ pub(crate) struct End {
 }
 
 /// What guests and the runtime leave for each other: control frames that the runtime wants sent,
-/// a few pongs and one close; before it opens, the review of its request.
+/// a few pongs, one ping and one close; before it opens, the review of its request.
 #[derive(Default)]
 pub(crate) struct Control {
     pub pongs: Vec<Box<[u8]>>,
+    pub ping: Option<PingPayload>,
     pub close: Option<Close>,
     pub review: Option<Box<Review>>,
 }
@@ -99,6 +104,8 @@ pub struct Connection {
     pub(crate) paused: AtomicBool,
     /// The guest let go of the handle.
     pub(crate) freed: AtomicBool,
+    /// The round trips of its pings.
+    pub(crate) latency: Latency,
     /// Kinds of events that wait in the mailbox, a bit each: none waits there twice.
     told: AtomicU32,
 }
@@ -125,6 +132,7 @@ impl Connection {
             gone: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             freed: AtomicBool::new(false),
+            latency: Latency::default(),
             told: AtomicU32::new(0),
             mailbox,
         });
@@ -288,6 +296,11 @@ impl Connection {
     /// The request of its opening handshake; None before that is known.
     pub fn request(&self) -> Option<&Request> {
         self.request.get()
+    }
+
+    /// Its last and its smoothed round trip; None before the first pong.
+    pub fn latency(&self) -> Option<(Duration, Duration)> {
+        self.latency.get()
     }
 
     /// Its handle.

@@ -33,7 +33,10 @@ use crate::{
     tls::Tls,
 };
 
+mod keepalive;
 mod tls;
+
+use keepalive::Keepalive;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,7 @@ pub(crate) struct Driver {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Watches over a message that is not complete.
     watch: Option<Watch>,
+    keepalive: Option<Keepalive>,
     /// With TLS, the runtime seals and writes.
     tls: Option<Box<Tls>>,
     /// How the peer ended it, to be told when all that came before has been taken.
@@ -103,6 +107,7 @@ impl Driver {
         let inflater = agreed.map(|agreed| Box::new(Inflater::new(agreed.receive)));
         let decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
         connection.open_writer(socket.clone(), tls.is_some(), agreed);
+        let keepalive = connection.options.ping_interval().map(Keepalive::new);
         runtime.spawn(Driver {
             connection,
             socket,
@@ -112,6 +117,7 @@ impl Driver {
             failure: None,
             deadline: None,
             watch: None,
+            keepalive,
             tls,
             end: None,
             leftover,
@@ -133,7 +139,12 @@ impl Driver {
             {
                 return self.give_up(Error::new(Kind::Timeout, "the peer did not close in time"));
             }
+            let is_dead = self.keep_alive(cx);
             self.pump(cx);
+            if is_dead && !self.connection.close_written.load(Ordering::Acquire) {
+                // Nothing leaves: there is no point in waiting for it.
+                return self.give_up(Kind::Timeout.into());
+            }
             if self.leftover.is_empty()
                 && self.phase == Phase::Open
                 && let Some(end) = self.end.take()
@@ -259,6 +270,9 @@ impl Driver {
         }
         self.store(incoming.messages.drain(..));
         burst::grows(mem::take(&mut incoming.size));
+        if let Some(payload) = incoming.pong.take() {
+            self.ponged(payload);
+        }
         if let Some(close) = incoming.close.take() {
             self.peer_closed(close);
         }

@@ -22,6 +22,7 @@ mod handle;
 mod handshake;
 mod headers;
 mod inbox;
+mod latency;
 pub mod limits;
 mod listener;
 mod mailbox;

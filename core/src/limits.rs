@@ -71,6 +71,10 @@ pub const MAX_CALLBACKS: Limit = limit("max_callbacks", Unit::Count, 1024.0, 1.0
 
 /// The whole of a message, from its first byte to its last.
 pub const MESSAGE_TIMEOUT: Limit = limit("message_timeout", Unit::Seconds, 120.0, 0.001, DAY);
+/// The time between pings (RFC 6455, 5.5.2); 0: none are sent.
+pub const PING_INTERVAL: Limit = limit("ping_interval", Unit::Seconds, 20.0, 0.0, DAY);
+/// How long a ping may be without its pong.
+pub const PING_TIMEOUT: Limit = limit("ping_timeout", Unit::Seconds, 20.0, 0.001, DAY);
 /// Whether permessage-deflate (RFC 7692) is offered or accepted. Listeners do not unless asked to.
 pub const COMPRESSION: Limit = flag("compression", Side::Both, 1.0);
 /// Whether messages are compressed with what earlier ones had in common, for the memory that it
@@ -95,6 +99,8 @@ pub const LIMITS: &[Limit] = &[
     OPEN_TIMEOUT,
     CLOSE_TIMEOUT,
     MESSAGE_TIMEOUT,
+    PING_INTERVAL,
+    PING_TIMEOUT,
     MAX_MESSAGE_SIZE,
     READ_LIMIT,
     WRITE_LIMIT,

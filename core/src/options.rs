@@ -24,6 +24,8 @@ pub struct Options {
     /// `write_limit`
     pub write_limit: u64,
     pub(crate) message_timeout_ms: u32,
+    pub(crate) ping_interval_ms: u32,
+    pub(crate) ping_timeout_ms: u32,
     /// None: as the side has it.
     pub(crate) compression: Option<bool>,
     pub(crate) context_takeover: bool,
@@ -90,6 +92,8 @@ impl Default for Options {
             read_limit: limits::READ_LIMIT.default as u64,
             write_limit: limits::WRITE_LIMIT.default as u64,
             message_timeout_ms: milliseconds(limits::MESSAGE_TIMEOUT.default),
+            ping_interval_ms: milliseconds(limits::PING_INTERVAL.default),
+            ping_timeout_ms: milliseconds(limits::PING_TIMEOUT.default),
             compression: None,
             context_takeover: limits::CONTEXT_TAKEOVER.default != 0.0,
             window_bits: limits::WINDOW_BITS.default as u8,
@@ -131,6 +135,8 @@ impl Options {
             "open_timeout" => self.open_timeout_ms = milliseconds(value),
             "close_timeout" => self.close_timeout_ms = milliseconds(value),
             "message_timeout" => self.message_timeout_ms = milliseconds(value),
+            "ping_interval" => self.ping_interval_ms = milliseconds(value),
+            "ping_timeout" => self.ping_timeout_ms = milliseconds(value),
             "max_message_size" => self.max_message_size = value as u64,
             "read_limit" => self.read_limit = value as u64,
             "write_limit" => self.write_limit = value as u64,
@@ -238,6 +244,15 @@ impl Options {
 
     pub(crate) fn message_timeout(&self) -> Duration {
         Duration::from_millis(self.message_timeout_ms.into())
+    }
+
+    /// None: no pings are sent.
+    pub(crate) fn ping_interval(&self) -> Option<Duration> {
+        (self.ping_interval_ms > 0).then(|| Duration::from_millis(self.ping_interval_ms.into()))
+    }
+
+    pub(crate) fn ping_timeout(&self) -> Duration {
+        Duration::from_millis(self.ping_timeout_ms.into())
     }
 }
 

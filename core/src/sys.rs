@@ -1,5 +1,5 @@
 //! What must be unsafe: the pointer that a fork clears, the signal mask, a receive into room that
-//! was not filled before, how a thread is scheduled, two questions to descriptors.
+//! was not filled before, how a thread is scheduled, questions to descriptors.
 #![allow(unsafe_code)]
 
 use std::{
@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, OwnedFd},
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
+    time::Duration,
 };
 
 use rustix::net::RecvFlags;
@@ -114,6 +115,24 @@ pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
         0 => Ok(usize::try_from(bytes).unwrap_or(0)),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Whether a TCP peer's system owes us an acknowledgement, and has given none for so long. That of
+/// a peer that merely does not read goes on giving them.
+pub(crate) fn is_unheard_for(socket: BorrowedFd<'_>, time: Duration) -> bool {
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: `tcp_info` is made of numbers, for which zeros are valid, and TCP_INFO stores no more
+    // of it than `length` says.
+    let (result, info) = unsafe {
+        let mut info: libc::tcp_info = mem::zeroed();
+        let to = (&raw mut info).cast();
+        let result = libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, to, &mut length);
+        (result, info)
+    };
+    // A Unix socket has no TCP_INFO, and its peer's system is ours.
+    result == 0
+        && Duration::from_millis(info.tcpi_last_ack_recv.into()) >= time
+        && unacknowledged(socket).is_ok_and(|bytes| bytes > 0)
 }
 
 /// Receives up to `most` bytes, without waiting, behind what a vector holds, in the room it has.

@@ -201,6 +201,12 @@ impl Writer {
             }
             self.pong = self.queued();
         }
+        if let Some(payload) = control.ping.take()
+            && self.encoder.ping(&mut self.out, &payload).is_err()
+        {
+            self.discard();
+            return false;
+        }
         if let Some(close) = control.close.take() {
             self.close(&close);
         }

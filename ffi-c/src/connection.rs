@@ -1,6 +1,6 @@
 //! Connections: sending, receiving, closing, and what is known of them.
 
-use std::ffi::c_char;
+use std::{ffi::c_char, time::Duration};
 
 use coromega_ws_abi::{
     CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, CMWS_SEND_UNCOMPRESSED, cmws_connection_info_t,
@@ -25,6 +25,8 @@ pub unsafe extern "C" fn cmws_connection_info(
         let connection = Connection::find(connection)?;
         let (close_code, close_reason) = connection.close_info().unwrap_or_default();
         let request = connection.request();
+        let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let (latency, smoothed) = connection.latency().unwrap_or_default();
         let part = |part: Option<&[u8]>| {
             let part = part.unwrap_or_default();
             (part.as_ptr().cast::<c_char>(), part.len())
@@ -51,6 +53,8 @@ pub unsafe extern "C" fn cmws_connection_info(
                 None => address_to_c("", 0),
             },
             listener: connection.listener(),
+            latency_us: micros(latency),
+            smoothed_latency_us: micros(smoothed),
         };
         // SAFETY: as this function's contract says. The texts are the connection's own.
         unsafe { store_sized(out_info, info_size, info) }

@@ -167,7 +167,8 @@ pub unsafe extern "C-unwind" fn close(state: *mut lua_State) -> c_int {
 }
 
 /// `info(connection)` returns state, close code, close reason, path, query, subprotocol, number
-/// of headers, peer's host and port, listener (0 for a client's); or nil and why.
+/// of headers, peer's host and port, listener (0 for a client's), and the last and the smoothed
+/// latency in microseconds, 0 before the first; or nil and why.
 pub unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua, with the connection's guard referenced by the caller, so that the
     // texts live on.
@@ -189,8 +190,10 @@ pub unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
         lua_pushinteger(state, (*known).header_count as lua_Integer);
         listener::push_address(state, &raw const (*known).peer);
         lua_pushinteger(state, (*known).listener as lua_Integer);
+        lua_pushinteger(state, (*known).latency_us as lua_Integer);
+        lua_pushinteger(state, (*known).smoothed_latency_us as lua_Integer);
     }
-    10
+    12
 }
 
 /// `header(connection, index)` returns the name and the value of a header of the request, the

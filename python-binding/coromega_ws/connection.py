@@ -125,6 +125,11 @@ class Connection(_native.Connection):
         return self._known_request
 
     @property
+    def latency(self) -> tuple[float, float] | None:
+        """The last and the smoothed round trip of the library's pings, in seconds; None before."""
+        return _native.connection_latency(self.handle)
+
+    @property
     def close_code(self) -> int | None:
         """The code of the first close frame, whoever sent it; 1006 if there was none; None before."""
         end = self._end

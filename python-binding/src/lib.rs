@@ -62,7 +62,7 @@ mod _native {
     #[pymodule_export]
     use crate::receive::Receive;
     #[pymodule_export]
-    use crate::request::{connection_answer, connection_request};
+    use crate::request::{connection_answer, connection_latency, connection_request};
     #[pymodule_export]
     use crate::waiter::Waiter;
 

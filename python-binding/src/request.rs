@@ -69,6 +69,14 @@ pub fn connection_request(py: Python<'_>, connection: u64) -> PyResult<Request> 
     })
 }
 
+/// The last and the smoothed round trip in seconds; None before the first.
+#[pyfunction]
+pub fn connection_latency(py: Python<'_>, connection: u64) -> PyResult<Option<(f64, f64)>> {
+    let info = info(py, connection)?;
+    let seconds = |micros: u32| f64::from(micros) / 1e6;
+    Ok((info.latency_us > 0).then(|| (seconds(info.latency_us), seconds(info.smoothed_latency_us))))
+}
+
 /// Answers a request that is under review; False if it has ended meanwhile.
 #[pyfunction]
 pub fn connection_answer(

@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::{
-    Close, Message, MessageKind, NO_CODE, Role,
+    Close, Message, MessageKind, NO_CODE, PingPayload, Role,
     frame::{Header, MAX_HEADER, Opcode},
     inflate::{InflateError, Inflater},
     mask,
@@ -19,6 +19,8 @@ pub(crate) struct Incoming {
     pub size: usize,
     /// Pings that want an answer: of too many, the last (RFC 6455, 5.5.3).
     pub pings: Vec<Box<[u8]>>,
+    /// The last pong that can answer a ping of ours.
+    pub pong: Option<PingPayload>,
     /// The close frame; nothing counts after it.
     pub close: Option<Close>,
     /// Where payloads go.
@@ -97,6 +99,11 @@ impl Decoder {
     pub(crate) fn unfinished(&self) -> Option<u32> {
         let begun = self.begun_length > 0 || self.frame.is_some() || self.message.is_some();
         begun.then_some(self.completed)
+    }
+
+    /// Whether some of a frame has come, so that no other can come before its rest.
+    pub(crate) fn is_within_frame(&self) -> bool {
+        self.begun_length > 0 || self.frame.is_some()
     }
 
     /// Takes bytes as they came, which it unmasks where they are, and adds what is complete.
@@ -326,7 +333,8 @@ impl Decoder {
                 out.pings.push(payload.into());
             }
             Opcode::Close => out.close = Some(parse_close(payload)?),
-            _ => {}
+            // Unasked ones pass (RFC 6455, 5.5.3).
+            _ => out.pong = payload.try_into().ok().or(out.pong),
         }
         Ok(())
     }

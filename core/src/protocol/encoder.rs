@@ -87,6 +87,11 @@ impl Encoder {
     }
 
     /// Appends a pong (RFC 6455, 5.5.3).
+    pub(crate) fn ping(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<()> {
+        self.frame(out, Opcode::Ping, payload)
+    }
+
+    /// Appends a pong (RFC 6455, 5.5.3).
     pub(crate) fn pong(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<()> {
         self.frame(out, Opcode::Pong, payload)
     }

@@ -51,6 +51,9 @@ pub enum MessageKind {
     Binary = 2,
 }
 
+/// What a ping of ours says: its number.
+pub(crate) type PingPayload = [u8; 4];
+
 /// A whole message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {

@@ -200,6 +200,10 @@ pub struct cmws_connection_info_t {
     pub peer: cmws_address_t,
     /// The listener that a server's connection came through; 0 for a client's.
     pub listener: cmws_handle_t,
+    /// The time from the last ping that was answered to its pong, in microseconds; 0 before that.
+    pub latency_us: u32,
+    /// The same, smoothed: each counts for an eighth.
+    pub smoothed_latency_us: u32,
 }
 
 /// Options of a connect, or of a listener and the connections it accepts.

@@ -387,6 +387,14 @@ function Connection:request()
   return nil, err
 end
 
+-- The last and the smoothed round trip of the library's pings, in seconds; nil before the first.
+function Connection:latency()
+  local known = { raw.info(record(self, "latency").handle) }
+  local last, smoothed = known[11], known[12]
+  if not last or last == 0 then return nil end
+  return last / 1e6, smoothed / 1e6
+end
+
 function Connection:handle() return record(self, "handle").handle end
 
 -- S35: only handles of this state's own connections can be used in this version.

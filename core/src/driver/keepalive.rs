@@ -1,0 +1,97 @@
+//! Pings (RFC 6455, 5.5.2), and the end of a connection whose peer does not answer them.
+
+use std::{future::Future, os::fd::AsFd, pin::Pin, task::Context, time::Duration};
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{Driver, Phase};
+use crate::{
+    error::Kind,
+    protocol::{PingPayload, Violation},
+    sys,
+};
+
+const NO_PONG: &str = "no pong within ping_timeout";
+
+pub(super) struct Keepalive {
+    interval: Duration,
+    /// Rings for the next ping, or at the end of the wait for a pong.
+    alarm: Pin<Box<Sleep>>,
+    /// Nothing need be done before it rings.
+    is_set: bool,
+    /// When the ping was sent whose pong has not come.
+    sent: Option<Instant>,
+    /// How many there were.
+    count: u32,
+}
+
+impl Keepalive {
+    pub(super) fn new(interval: Duration) -> Keepalive {
+        Keepalive { interval, alarm: Box::pin(sleep(interval)), is_set: false, sent: None, count: 0 }
+    }
+
+    fn payload(&self) -> PingPayload {
+        self.count.to_be_bytes()
+    }
+}
+
+impl Driver {
+    /// Sends a ping when it is time. Fails the connection, and returns true, when a pong did not
+    /// come in time.
+    pub(super) fn keep_alive(&mut self, cx: &mut Context<'_>) -> bool {
+        // Far more often than not, the alarm is set and has not rung.
+        while let Some(keepalive) = &mut self.keepalive
+            && (!keepalive.is_set || keepalive.alarm.is_elapsed())
+        {
+            keepalive.is_set = true;
+            if keepalive.alarm.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            // From the first close frame on, close_timeout is what counts.
+            if self.phase != Phase::Open || self.connection.first_close.get().is_some() {
+                self.keepalive = None;
+                break;
+            }
+            let (now, timeout) = (Instant::now(), self.connection.options.ping_timeout());
+            keepalive.alarm.as_mut().reset(now + timeout);
+            keepalive.is_set = false;
+            let mut is_due = keepalive.sent.is_none();
+            if !is_due {
+                let socket = self.socket.as_fd();
+                if !self.is_pong_behind_data() || sys::is_unheard_for(socket, timeout) {
+                    self.keepalive = None;
+                    self.fail(Kind::Timeout, Violation { code: 1011, text: NO_PONG });
+                    return true;
+                }
+                // What is on its way already makes the peer's system show that it lives.
+                is_due = sys::unacknowledged(socket).is_ok_and(|bytes| bytes == 0);
+            }
+            if is_due && let Some(keepalive) = &mut self.keepalive {
+                keepalive.count = keepalive.count.wrapping_add(1);
+                keepalive.sent = Some(now);
+                let payload = keepalive.payload();
+                self.connection.control().ping = Some(payload);
+                self.connection.serve_writer();
+            }
+        }
+        false
+    }
+
+    /// Whether a pong may have come without our having seen it: while reading is paused or a frame
+    /// is not complete, the peer's control frames lie behind its data.
+    fn is_pong_behind_data(&self) -> bool {
+        !self.takes_messages() || !self.leftover.is_empty() || self.decoder.is_within_frame()
+    }
+
+    /// A pong has come. The next ping follows an interval after the last one.
+    pub(super) fn ponged(&mut self, payload: PingPayload) {
+        if let Some(keepalive) = &mut self.keepalive
+            && keepalive.payload() == payload
+            && let Some(sent) = keepalive.sent.take()
+        {
+            self.connection.latency.add(sent.elapsed());
+            keepalive.alarm.as_mut().reset(sent + keepalive.interval);
+            keepalive.is_set = false;
+        }
+    }
+}
