@@ -18,9 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 LANGUAGES = ["lua", "python", "c"]
 
 # Rules of a later version.
-NOT_YET = {
-    34: "fork",
-}
+NOT_YET = {}
 # Rules of which a part is missing.
 PARTLY = {
     12: "`drain` is not there yet",

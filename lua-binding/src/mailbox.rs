@@ -10,9 +10,10 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED, CMWS_STATUS_OK, cmws_event_t,
-    cmws_handle_t, cmws_mailbox_close, cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new,
-    cmws_mailbox_poll, cmws_mailbox_set_deadline, cmws_message_release, cmws_message_t, cmws_status_t,
+    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED, CMWS_STATUS_FORKED,
+    CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close, cmws_mailbox_fd, cmws_mailbox_flush,
+    cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline, cmws_message_release, cmws_message_t,
+    cmws_status_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
@@ -175,6 +176,24 @@ unsafe fn put(state: *mut lua_State, slot: &mut lua_Integer, value: lua_Integer)
         lua_pushinteger(state, value);
         lua_rawseti(state, 2, *slot);
     }
+}
+
+/// `renew()`: in a child of fork, lets go of the parent's mailbox, so that the next need makes a new
+/// one, and returns true. Otherwise false.
+pub unsafe extern "C-unwind" fn renew(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue.
+    unsafe {
+        let mailbox = of(state);
+        let forked = (*mailbox).handle != 0
+            && !(*mailbox).closed
+            && cmws_mailbox_flush((*mailbox).handle) == CMWS_STATUS_FORKED;
+        if forked {
+            (*mailbox).handle = 0;
+            (*mailbox).polling = false;
+        }
+        lua_pushboolean(state, forked.into());
+    }
+    1
 }
 
 /// `flush()` writes what was corked.

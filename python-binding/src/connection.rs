@@ -9,7 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::asyncio::running_loop;
-use crate::error::{elsewhere, exception};
+use crate::error::{elsewhere, exception, failure};
 use crate::foreign::close_foreign;
 use crate::lock;
 use crate::mailbox::Mailbox;
@@ -65,7 +65,15 @@ impl Connection {
 
     /// Raises RuntimeError unless the connection's own loop runs here.
     pub fn here(&self, py: Python<'_>) -> PyResult<()> {
-        if self.mailbox.get().is_loop(py, &running_loop(py)?) { Ok(()) } else { Err(elsewhere()) }
+        let mailbox = self.mailbox.get();
+        if mailbox.is_loop(py, &running_loop(py)?) {
+            return Ok(());
+        }
+        // SAFETY: takes a number and stores nothing.
+        match unsafe { abi::cmws_mailbox_flush(mailbox.handle) } {
+            abi::CMWS_STATUS_FORKED => Err(failure(py, abi::CMWS_STATUS_FORKED)),
+            _ => Err(elsewhere()),
+        }
     }
 
     /// Whether its end has been told by that of the mailbox.

@@ -69,7 +69,9 @@ function ws.connect(address, headers, options)
     error(("%s: the address must be a string, not %s"):format(name, type(address)), 3)
   end
   headers = ws.request_headers(headers, name, 4)
-  local handle, more = raw.connect(address, headers, ws.flat_options(options, name, 4))
+  options = ws.flat_options(options, name, 4)
+  local handle, more = raw.connect(address, headers, options)
+  if more == "forked" and ws.renew() then handle, more = raw.connect(address, headers, options) end
   if not handle then return nil, more end
   task.wait, task.handle, task.max_callbacks = "connect", handle, more
   connecting[handle] = task
@@ -195,7 +197,7 @@ local function refuse_senders(r, resume)
     if not task then return end
     drop_first(senders)
     leave_queue(task)
-    resume(task, "closed")
+    resume(task, r.why or "closed")
   end
 end
 
@@ -225,7 +227,7 @@ function Connection:receive_message(timeout)
       end
       if r.ended then
         if r.callback or takers.last ~= 0 then again(self, r) end
-        return nil, "closed", r.code, r.reason
+        return nil, r.why or "closed", r.code, r.reason
       end
     else
       -- Its turn comes when everybody else has had theirs.
@@ -307,7 +309,8 @@ function Connection:close(code, reason)
   if not started or not task then return end
   task.wait, task.on = "close", r
   append(r.closers, task, self)
-  park(task)
+  err = park(task)
+  if err then return err end
 end
 
 -- S4: an error in a when_new_conn callback closes its connection, one in when_request refuses it.
@@ -315,6 +318,33 @@ function ws.refuse(r)
   if r.is_request then return ws.refuse_request(r) end
   local conn = ws.objects[r.handle]
   if conn then start_closing(conn, r, 1011) end
+end
+
+-- In a child of fork: connects under way end, and every connection of the parent's.
+function ws.end_connections()
+  for handle, task in pairs(connecting) do
+    connected(handle)
+    schedule(task, nil, "forked")
+  end
+  for _, conn in pairs(ws.objects) do
+    local r = conn._record
+    if not r.ended then
+      r.queue, r.binaries, r.head, r.tail = {}, {}, 1, 0
+      r.ended, r.code, r.reason, r.why = true, 1006, "forked", "forked"
+      refuse_senders(r, schedule)
+      local task = first_of(r.closers)
+      while task do
+        drop_first(r.closers)
+        schedule(task, "forked")
+        task = first_of(r.closers)
+      end
+      if r.closing then
+        r.closing = nil
+        unhold(r)
+      end
+      again(conn, r)
+    end
+  end
 end
 
 function ws.on_closed(handle, code, text)

@@ -134,7 +134,7 @@ local function refill(r)
   end
   r.ended = true
   if err then
-    r.code, r.reason = 1006, err
+    r.code, r.reason, r.why = 1006, err, err
   elseif not r.code then
     local _, code, reason = ws.raw.info(r.handle)
     r.code, r.reason = code or 1006, reason or ""
@@ -169,7 +169,7 @@ local function tell_end(r)
     local task = first_of(takers)
     if not task then break end
     drop_first(takers)
-    wake(task, nil, "closed", r.code, r.reason)
+    wake(task, nil, r.why or "closed", r.code, r.reason)
   end
   local callback = r.callback
   if callback and r.unfinished < r.max_callbacks then

@@ -80,6 +80,7 @@ function ws.listen(host, port, options)
   local handle, more
   if port >= 0 and port <= 65535 and port == floor(port) then
     handle, more = raw.listen(host, port, list)
+    if more == "forked" and ws.renew() then handle, more = raw.listen(host, port, list) end
   else
     more = ("listen on %s:%s: a port is a whole number from 0 to 65535"):format(host, tostring(port))
   end
@@ -116,6 +117,17 @@ function ws.on_dead(handle, reason)
   turn(listener, r)
 end
 
+-- In a child of fork: they go on listening in the parent.
+function ws.end_listeners()
+  for handle, listener in pairs(listening) do
+    listening[handle] = nil
+    local r = listener._record
+    r.dead, r.reason = true, "forked"
+    again(listener, r)
+  end
+  listening_count = 0
+end
+
 function Listener:__tostring()
   local r = self._record
   return r.handle and ("listener %.0f"):format(r.handle) or "listener (failed)"
@@ -141,7 +153,7 @@ end
 
 function Listener:address()
   local r = record(self, "address")
-  if r.dead then return nil, r.failed ~= nil and r.reason or "closed" end
+  if r.dead then return nil, (r.failed ~= nil or r.reason == "forked") and r.reason or "closed" end
   return raw.address(r.handle)
 end
 

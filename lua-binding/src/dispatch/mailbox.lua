@@ -89,6 +89,7 @@ local function round(limit)
       if wait < 0 then wait = 0 end
     end
     local slots, err = raw_poll(ceil(wait * 1000), events)
+    if err == "forked" and ws.renew() then return 0 end
     if not slots then error("coromega: " .. err, 0) end
     at, last = 1, slots
   end
@@ -201,10 +202,16 @@ end
 
 ws.run, ws.poll, ws.sleep = run, poll, sleep
 
+-- What the last poll brought, and the descriptor, are the parent's.
+function ws.forget_events()
+  at, last, fd_used = 1, 0, false
+end
+
 function ws.halt() if looping then halted = true end end
 
 function ws.fd()
   local fd, err = raw.fd()
+  if err == "forked" and ws.renew() then fd, err = raw.fd() end
   if not fd then return nil, err end
   fd_used = true
   ws.nudge()
