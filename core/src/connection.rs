@@ -90,6 +90,8 @@ pub struct Connection {
     pub(crate) end: OnceLock<End>,
     /// Wakes the runtime's side.
     pub(crate) waker: AtomicWaker,
+    /// The alarm of the runtime's side has rung.
+    pub(crate) rung: AtomicBool,
     /// The runtime asks whoever holds the write half to serve it.
     pub(crate) asked: AtomicBool,
     /// The socket was full: the runtime waits for room.
@@ -125,6 +127,7 @@ impl Connection {
             first_close: OnceLock::new(),
             end: OnceLock::new(),
             waker: AtomicWaker::new(),
+            rung: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             broken: AtomicBool::new(false),

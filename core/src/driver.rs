@@ -11,13 +11,11 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use rustix::net::{RecvFlags, Shutdown};
-use tokio::{
-    io::Interest,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::io::Interest;
 
 use crate::{
     burst,
@@ -33,9 +31,11 @@ use crate::{
     tls::Tls,
 };
 
+mod clocks;
 mod keepalive;
 mod tls;
 
+use clocks::{Due, Watch};
 use keepalive::Keepalive;
 
 /// How far a connection has come.
@@ -60,24 +60,18 @@ pub(crate) struct Driver {
     /// What broke the protocol, told when our close frame has left.
     failure: Option<Error>,
     /// The end of `close_timeout`, from the first close frame on.
-    deadline: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Instant>,
     /// Watches over a message that is not complete.
     watch: Option<Watch>,
     keepalive: Option<Keepalive>,
+    /// When it is to be woken, at the latest, for one of these three.
+    alarm: Option<Instant>,
     /// With TLS, the runtime seals and writes.
     tls: Option<Box<Tls>>,
     /// How the peer ended it, to be told when all that came before has been taken.
     end: Option<Error>,
     /// Bytes that came along with the handshake, or that have not had their turn.
     leftover: Vec<u8>,
-}
-
-/// Since when a message is not complete. The alarm is set once for many messages: while it is set,
-/// it is early enough for all of them.
-struct Watch {
-    number: u32,
-    since: Instant,
-    alarm: Pin<Box<Sleep>>,
 }
 
 /// What reading once gave.
@@ -108,7 +102,7 @@ impl Driver {
         let decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
         connection.open_writer(socket.clone(), tls.is_some(), agreed);
         let keepalive = connection.options.ping_interval().map(Keepalive::new);
-        runtime.spawn(Driver {
+        let mut driver = Driver {
             connection,
             socket,
             runtime,
@@ -118,10 +112,15 @@ impl Driver {
             deadline: None,
             watch: None,
             keepalive,
+            alarm: None,
             tls,
             end: None,
             leftover,
-        });
+        };
+        if let Some(first) = driver.keepalive.as_ref().map(|keepalive| keepalive.next) {
+            driver.set_alarm(first);
+        }
+        runtime.spawn(driver);
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -132,14 +131,14 @@ impl Driver {
                 let runtime = self.runtime;
                 self.feed(&mut leftover, &mut runtime.scratch().incoming);
             }
-            self.bound_closing(cx);
-            self.bound_message(cx);
-            if let Some(deadline) = &mut self.deadline
-                && deadline.as_mut().poll(cx).is_ready()
-            {
-                return self.give_up(Error::new(Kind::Timeout, "the peer did not close in time"));
-            }
-            let is_dead = self.keep_alive(cx);
+            self.bound_message();
+            let is_dead = match self.look_at_clocks() {
+                Due::Nothing => false,
+                Due::Pong => true,
+                Due::Close => {
+                    return self.give_up(Error::new(Kind::Timeout, "the peer did not close in time"));
+                }
+            };
             self.pump(cx);
             if is_dead && !self.connection.close_written.load(Ordering::Acquire) {
                 // Nothing leaves: there is no point in waiting for it.
@@ -156,6 +155,7 @@ impl Driver {
                 self.connection.blocked.store(false, Ordering::Release);
                 self.connection.serve_writer();
             }
+            self.bound_closing();
             if self.phase == Phase::Leaving && self.connection.close_written.load(Ordering::Acquire) {
                 self.drain();
             }
@@ -192,16 +192,6 @@ impl Driver {
             // protocol is drained, so that our close frame is not lost in a reset.
             Phase::Leaving => self.failure.is_some(),
             Phase::Draining => true,
-        }
-    }
-
-    /// From the first close frame on, or a failed write, everything ends within `close_timeout`.
-    fn bound_closing(&mut self, cx: &mut Context<'_>) {
-        let closing =
-            self.connection.first_close.get().is_some() || self.connection.broken.load(Ordering::Acquire);
-        if closing && self.deadline.is_none() {
-            self.deadline = Some(Box::pin(sleep(self.connection.options.close_timeout())));
-            cx.waker().wake_by_ref();
         }
     }
 
@@ -282,44 +272,6 @@ impl Driver {
         }
     }
 
-    /// Gives a message that has begun `message_timeout` to become complete, not counting the time
-    /// in which the inbox had no room.
-    fn bound_message(&mut self, cx: &mut Context<'_>) {
-        let unfinished = self.decoder.unfinished().filter(|_| self.phase == Phase::Open);
-        let limit = self.connection.options.message_timeout();
-        match (unfinished, &mut self.watch) {
-            (Some(number), None) => {
-                self.watch = Some(Watch { number, since: Instant::now(), alarm: Box::pin(sleep(limit)) });
-            }
-            (Some(number), Some(watch)) if watch.number != number => {
-                (watch.number, watch.since) = (number, Instant::now());
-            }
-            _ => {}
-        }
-        if self.watch.is_none() {
-            return;
-        }
-        let has_room = self.takes_messages();
-        while let Some(watch) = &mut self.watch
-            && watch.alarm.as_mut().poll(cx).is_ready()
-        {
-            if unfinished.is_none() {
-                self.watch = None;
-                return;
-            }
-            if !has_room {
-                watch.since = Instant::now();
-            }
-            let end = watch.since + limit;
-            if end <= Instant::now() {
-                self.watch = None;
-                let text = "message was not complete within message_timeout";
-                return self.fail(Kind::Timeout, Violation { code: 1008, text });
-            }
-            watch.alarm.as_mut().reset(end);
-        }
-    }
-
     /// Puts messages into the inbox, and pauses reading when it is over its limit.
     fn store(&self, messages: impl Iterator<Item = Message>) {
         let connection = &self.connection;
@@ -386,6 +338,7 @@ impl Driver {
     }
 
     fn let_go(&mut self) -> Poll<()> {
+        self.unset_alarm();
         self.connection.give_up();
         Poll::Ready(())
     }

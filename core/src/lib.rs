@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod alarms;
 mod bind;
 mod buffers;
 mod burst;

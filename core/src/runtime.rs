@@ -3,19 +3,20 @@
 use std::{
     future::pending,
     io,
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
 use tokio::runtime::{Builder, Handle};
 
-use crate::{buffers::Returned, burst, limits, process, protocol::Incoming, sys};
+use crate::{alarms::Alarms, buffers::Returned, burst, limits, process, protocol::Incoming, sys};
 
 /// The way into the runtime's thread. It is never torn down.
 pub(crate) struct Runtime {
     handle: Handle,
     scratch: Mutex<Scratch>,
     pub returned: Returned,
+    pub alarms: Arc<Alarms>,
 }
 
 /// What reading a socket needs and leaves behind empty.
@@ -37,6 +38,8 @@ impl Runtime {
             .build()?;
         let handle = runtime.handle().clone();
         handle.spawn(burst::run());
+        let alarms = Arc::new(Alarms::new()?);
+        handle.spawn(alarms.clone().run(alarms.timer()?));
         let (up, is_up) = mpsc::channel();
         // Signals are the host's: its own threads take them, this one never does.
         sys::with_signals_blocked(|| {
@@ -48,9 +51,10 @@ impl Runtime {
         })?;
         let scratch =
             Scratch { bytes: vec![0; limits::READ_BUFFER], plain: Vec::new(), incoming: Incoming::default() };
+
         // Whoever looks at the process now finds the thread, and finds it by its name.
         let _ = is_up.recv();
-        Ok(Runtime { handle, scratch: Mutex::new(scratch), returned: Returned::default() })
+        Ok(Runtime { handle, scratch: Mutex::new(scratch), returned: Returned::default(), alarms })
     }
 
     /// Has the runtime's thread work on this until it is done.

@@ -364,3 +364,32 @@ TEST(S30_a_message_that_never_completes_ends_within_message_timeout)
     for (int kind = 0; kind < 4; kind++)
         expect_timeout(kind & 1, kind & 2);
 }
+
+/* The time in which there was no room for a message is not held against it. */
+TEST(S29_a_message_that_waits_for_room_has_its_whole_message_timeout_left)
+{
+    struct loop loop;
+    static unsigned char frames[4096];
+    char data[2000] = {0};
+    int fd;
+    size_t first, both;
+    cmws_options_t options = options_default();
+    cmws_message_t message;
+    cmws_handle_t connection;
+    set(&options, "message_timeout", 2);
+    options.read_limit = 1000;
+    connection = open_hostile(&loop, &options, "", &fd);
+    first = put_frame(frames, 0x82, true, data, sizeof data);
+    both = first + put_frame(frames + first, 0x82, true, data, 1000);
+    raw_write(fd, frames, first + 100);
+    sleep_ms(3500);
+    CHECK(next_message(&loop, connection, &message));
+    CHECK_INT(message.length, sizeof data);
+    release(&message);
+    sleep_ms(1000);
+    /* It began 4.5 s ago, of which 1 s counts. */
+    raw_write(fd, frames + first + 100, both - first - 100);
+    CHECK(next_message(&loop, connection, &message));
+    CHECK_INT(message.length, 1000);
+    release(&message);
+}

@@ -1,8 +1,9 @@
 //! Pings (RFC 6455, 5.5.2), and the end of a connection whose peer does not answer them.
 
-use std::{future::Future, os::fd::AsFd, pin::Pin, task::Context, time::Duration};
-
-use tokio::time::{Instant, Sleep, sleep};
+use std::{
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use super::{Driver, Phase};
 use crate::{
@@ -15,10 +16,8 @@ const NO_PONG: &str = "no pong within ping_timeout";
 
 pub(super) struct Keepalive {
     interval: Duration,
-    /// Rings for the next ping, or at the end of the wait for a pong.
-    alarm: Pin<Box<Sleep>>,
-    /// Nothing need be done before it rings.
-    is_set: bool,
+    /// When the next ping is due, or the wait for a pong ends.
+    pub(super) next: Instant,
     /// When the ping was sent whose pong has not come.
     sent: Option<Instant>,
     /// How many there were.
@@ -27,7 +26,7 @@ pub(super) struct Keepalive {
 
 impl Keepalive {
     pub(super) fn new(interval: Duration) -> Keepalive {
-        Keepalive { interval, alarm: Box::pin(sleep(interval)), is_set: false, sent: None, count: 0 }
+        Keepalive { interval, next: Instant::now() + interval, sent: None, count: 0 }
     }
 
     fn payload(&self) -> PingPayload {
@@ -38,41 +37,34 @@ impl Keepalive {
 impl Driver {
     /// Sends a ping when it is time. Fails the connection, and returns true, when a pong did not
     /// come in time.
-    pub(super) fn keep_alive(&mut self, cx: &mut Context<'_>) -> bool {
-        // Far more often than not, the alarm is set and has not rung.
-        while let Some(keepalive) = &mut self.keepalive
-            && (!keepalive.is_set || keepalive.alarm.is_elapsed())
-        {
-            keepalive.is_set = true;
-            if keepalive.alarm.as_mut().poll(cx).is_pending() {
-                break;
-            }
-            // From the first close frame on, close_timeout is what counts.
-            if self.phase != Phase::Open || self.connection.first_close.get().is_some() {
+    pub(super) fn keep_alive(&mut self, now: Instant) -> bool {
+        let timeout = self.connection.options.ping_timeout();
+        let Some(keepalive) = self.keepalive.as_mut().filter(|keepalive| keepalive.next <= now) else {
+            return false;
+        };
+        keepalive.next = now + timeout;
+        let mut is_due = keepalive.sent.is_none();
+        // From the first close frame on, close_timeout is what counts.
+        if self.phase != Phase::Open || self.connection.first_close.get().is_some() {
+            self.keepalive = None;
+            return false;
+        }
+        if !is_due {
+            let socket = self.socket.as_fd();
+            if !self.is_pong_behind_data() || sys::is_unheard_for(socket, timeout) {
                 self.keepalive = None;
-                break;
+                self.fail(Kind::Timeout, Violation { code: 1011, text: NO_PONG });
+                return true;
             }
-            let (now, timeout) = (Instant::now(), self.connection.options.ping_timeout());
-            keepalive.alarm.as_mut().reset(now + timeout);
-            keepalive.is_set = false;
-            let mut is_due = keepalive.sent.is_none();
-            if !is_due {
-                let socket = self.socket.as_fd();
-                if !self.is_pong_behind_data() || sys::is_unheard_for(socket, timeout) {
-                    self.keepalive = None;
-                    self.fail(Kind::Timeout, Violation { code: 1011, text: NO_PONG });
-                    return true;
-                }
-                // What is on its way already makes the peer's system show that it lives.
-                is_due = sys::unacknowledged(socket).is_ok_and(|bytes| bytes == 0);
-            }
-            if is_due && let Some(keepalive) = &mut self.keepalive {
-                keepalive.count = keepalive.count.wrapping_add(1);
-                keepalive.sent = Some(now);
-                let payload = keepalive.payload();
-                self.connection.control().ping = Some(payload);
-                self.connection.serve_writer();
-            }
+            // What is on its way already makes the peer's system show that it lives.
+            is_due = sys::unacknowledged(socket).is_ok_and(|bytes| bytes == 0);
+        }
+        if is_due && let Some(keepalive) = &mut self.keepalive {
+            keepalive.count = keepalive.count.wrapping_add(1);
+            keepalive.sent = Some(now);
+            let payload = keepalive.payload();
+            self.connection.control().ping = Some(payload);
+            self.connection.serve_writer();
         }
         false
     }
@@ -90,8 +82,9 @@ impl Driver {
             && let Some(sent) = keepalive.sent.take()
         {
             self.connection.latency.add(sent.elapsed());
-            keepalive.alarm.as_mut().reset(sent + keepalive.interval);
-            keepalive.is_set = false;
+            let next = sent + keepalive.interval;
+            keepalive.next = next;
+            self.set_alarm(next);
         }
     }
 }
