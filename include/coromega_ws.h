@@ -666,6 +666,29 @@ cmws_status_t cmws_listener_close(cmws_handle_t listener,
                                   uintptr_t reason_length);
 
 /**
+ * Stops accepting as `cmws_listener_close` does, and closes the connections that were taken, with
+ * 1001 and the reason: one after the other over the first three quarters of `seconds` (0.001 to
+ * 86,400), so that their clients do not all come back at once. Those whose peers have not
+ * answered when the time is over are cut off. Each tells its CLOSED as ever, and DEAD follows when
+ * all have ended. A reason that no close frame can have is INVALID_CLOSE.
+ */
+cmws_status_t cmws_listener_drain(cmws_handle_t listener,
+                                  double seconds,
+                                  const char *reason,
+                                  uintptr_t reason_length);
+
+/**
+ * The connections that came through a listener, were taken and have not ended, the oldest first,
+ * also after it has stopped: stores up to `capacity` handles, and in `out_count` how many there
+ * are, which may be more; a capacity of 0 only counts them. It looks at every connection of the
+ * process.
+ */
+cmws_status_t cmws_listener_connections(cmws_handle_t listener,
+                                        cmws_handle_t *connections,
+                                        uintptr_t capacity,
+                                        uintptr_t *out_count);
+
+/**
  * Lets go of a listener: its handle is stale at once, it stops accepting, and there is no DEAD
  * event. Does nothing for a handle that is none.
  */

@@ -94,6 +94,8 @@ pub struct Connection {
     pub(crate) rung: AtomicBool,
     /// The runtime asks whoever holds the write half to serve it.
     pub(crate) asked: AtomicBool,
+    /// Its time is over, whatever has been said.
+    pub(crate) cut: AtomicBool,
     /// The socket was full: the runtime waits for room.
     pub(crate) blocked: AtomicBool,
     /// Writing failed.
@@ -129,6 +131,7 @@ impl Connection {
             waker: AtomicWaker::new(),
             rung: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             close_written: AtomicBool::new(false),

@@ -77,6 +77,16 @@ impl<T> Table<T> {
         shard.get(&handle).cloned()
     }
 
+    /// Those for which this holds.
+    pub(crate) fn select(&self, holds: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+        let mut selected = Vec::new();
+        for shard in &self.0 {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            selected.extend(shard.values().filter(|object| holds(object)).cloned());
+        }
+        selected
+    }
+
     pub(crate) fn remove(&self, handle: u64) -> Option<Arc<T>> {
         let mut shard = self.shard(handle).write().unwrap_or_else(PoisonError::into_inner);
         shard.remove(&handle)
@@ -104,6 +114,8 @@ mod tests {
         let table = Table::new();
         table.insert(9, Arc::new("a"));
         assert_eq!(table.get(9).as_deref(), Some(&"a"));
+        assert_eq!(table.select(|object| *object == "a").len(), 1);
+        assert!(table.select(|object| *object == "b").is_empty());
         assert!(table.remove(9).is_some());
         assert!(table.get(9).is_none() && table.remove(9).is_none());
     }

@@ -14,6 +14,7 @@ mod connect;
 mod connection;
 mod cork;
 mod dial;
+mod drain;
 mod driver;
 mod error;
 mod event;

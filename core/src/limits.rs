@@ -94,6 +94,9 @@ pub const INSECURE: Limit = flag("insecure", Side::Client, 0.0);
 /// Whether each request is put to the program before it is answered.
 pub const REVIEW: Limit = flag("review", Side::Server, 0.0);
 
+/// The time in which a listener's connections are closed. Given to the call, not to the listener.
+pub const DRAIN: Limit = Limit { side: Side::Server, ..limit("drain", Unit::Seconds, 10.0, 0.001, DAY) };
+
 /// All options that are numbers.
 pub const LIMITS: &[Limit] = &[
     OPEN_TIMEOUT,
@@ -119,6 +122,8 @@ pub const LIMITS: &[Limit] = &[
 pub const MAX_FRAGMENTS: u32 = 128 * 1024;
 /// What a message costs in an inbox beside its bytes.
 pub const MESSAGE_COST: usize = 64;
+/// The time between two looks at connections that are drained.
+pub const DRAIN_STEP: Duration = Duration::from_millis(10);
 /// Clients that the system holds for a listener before they are accepted.
 pub const BACKLOG: i32 = 4096;
 /// Clients that wait to be taken from a listener.

@@ -2,11 +2,13 @@
 
 use std::{
     collections::VecDeque,
+    io,
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use rustix::{io::Errno, net::Shutdown};
@@ -17,7 +19,8 @@ use tokio::{
 
 use crate::{
     bind::{Bound, SocketFile},
-    connection::Connection,
+    connection::{Connection, State},
+    drain,
     driver::Driver,
     error::{Error, Kind, Result, io_text},
     event::{Event, EventKind, Source},
@@ -25,9 +28,9 @@ use crate::{
     handshake::server::Client,
     limits,
     mailbox::Mailbox,
-    options::Options,
+    options::{self, Options},
     process,
-    protocol::{Refusal, Role, Rules, elements},
+    protocol::{self, GOING_AWAY, Refusal, Role, Rules, elements},
     review::{self, Denied},
     runtime::Runtime,
     socket::Socket,
@@ -170,7 +173,37 @@ impl Listener {
     /// the event `Dead` follows. Fails with `Closed` if it has stopped before.
     pub fn close(self: &Arc<Self>, reason: &[u8]) -> Result<()> {
         let reason = if reason.is_empty() { b"closed" } else { reason };
-        if self.stop(None, reason) { Ok(()) } else { Err(Kind::Closed.into()) }
+        self.stop(None, reason)?;
+        self.tell(EventKind::Dead);
+        Ok(())
+    }
+
+    /// Stops accepting, and closes the connections that came through it with 1001 and this reason,
+    /// spread over so many seconds; by then all have ended, and the event `Dead` follows. Fails
+    /// with `Closed` if it has stopped before.
+    pub fn drain(self: &Arc<Self>, seconds: f64, reason: &[u8]) -> Result<()> {
+        options::check(&limits::DRAIN, seconds)?;
+        protocol::check(GOING_AWAY, reason)?;
+        let runtime = self.mailbox.process().runtime()?;
+        self.stop(None, if reason.is_empty() { b"closed" } else { reason })?;
+        let (listener, reason) = (self.clone(), reason.to_vec());
+        runtime.spawn(async move {
+            drain::run(listener.connections(), Duration::from_secs_f64(seconds), &reason).await;
+            listener.tell(EventKind::Dead);
+        });
+        Ok(())
+    }
+
+    /// The connections that came through it, were taken and have not ended, the oldest first.
+    /// It looks at every connection of the process.
+    pub fn connections(&self) -> Vec<Arc<Connection>> {
+        let all = &self.mailbox.process().connections;
+        let mut found = all.select(|connection| connection.listener() == self.handle);
+        found.retain(|connection| {
+            matches!(connection.state(), State::Open | State::Closing) && connection.inbox().announced
+        });
+        found.sort_unstable_by_key(|connection| connection.handle);
+        found
     }
 
     /// Reads the files of its TLS options again, for clients that come from now on. On an error
@@ -192,16 +225,22 @@ impl Listener {
         {
             listener.mailbox.forget_listener(handle);
             listener.freed.store(true, Ordering::Release);
-            listener.stop(None, b"freed");
+            let _ = listener.stop(None, b"freed");
         }
     }
 
-    /// Returns false if it has stopped before.
-    fn stop(self: &Arc<Self>, error: Option<Error>, reason: &[u8]) -> bool {
-        let text = [reason, b"\0"].concat().into();
-        if self.end.set(End { error, text }).is_err() {
-            return false;
+    /// The system does not let it listen any more.
+    fn fail(self: &Arc<Self>, error: &io::Error) {
+        let text = io_text(error);
+        if self.stop(Some(Error::new(Kind::Listen, text.clone())), text.as_bytes()).is_ok() {
+            self.tell(EventKind::Dead);
         }
+    }
+
+    /// Stops accepting. Fails with `Closed` if it has stopped before.
+    fn stop(&self, error: Option<Error>, reason: &[u8]) -> Result<()> {
+        let text = [reason, b"\0"].concat().into();
+        self.end.set(End { error, text }).map_err(|_| Error::from(Kind::Closed))?;
         self.places.close();
         self.stopped.close();
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -220,8 +259,7 @@ impl Listener {
             // The guest never heard of it: its handle goes with it.
             Connection::free(client.handle);
         }
-        self.tell(EventKind::Dead);
-        true
+        Ok(())
     }
 
     /// Where it listens: an IP address and a port, or `unix:/path` and 0.
@@ -244,11 +282,7 @@ impl Listener {
 async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime) {
     let socket = match bound.into_acceptor() {
         Ok(socket) => socket,
-        Err(e) => {
-            let text = io_text(&e);
-            listener.stop(Some(Error::new(Kind::Listen, text.clone())), text.as_bytes());
-            return;
-        }
+        Err(e) => return listener.fail(&e),
     };
     loop {
         // A place must be free, but a client has one only while it waits to be taken: slow
@@ -269,9 +303,7 @@ async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime)
                     sleep(limits::ACCEPT_PAUSE).await
                 }
                 Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
-                    let text = io_text(&e);
-                    listener.stop(Some(Error::new(Kind::Listen, text.clone())), text.as_bytes());
-                    return;
+                    return listener.fail(&e);
                 }
                 _ => {} // what happened to that one client
             },

@@ -265,7 +265,8 @@ fn takes(unit: Unit) -> &'static str {
     }
 }
 
-fn check(limit: &Limit, value: f64) -> Result<()> {
+/// Checks that a value is within an option's range.
+pub(crate) fn check(limit: &Limit, value: f64) -> Result<()> {
     let Limit { name, unit, min, max, .. } = *limit;
     let whole = unit == Unit::Seconds || value.fract() == 0.0;
     if whole && (min..=max).contains(&value) {

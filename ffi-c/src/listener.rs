@@ -86,6 +86,51 @@ pub unsafe extern "C" fn cmws_listener_close(
     })
 }
 
+/// Stops accepting as `cmws_listener_close` does, and closes the connections that were taken, with
+/// 1001 and the reason: one after the other over the first three quarters of `seconds` (0.001 to
+/// 86,400), so that their clients do not all come back at once. Those whose peers have not
+/// answered when the time is over are cut off. Each tells its CLOSED as ever, and DEAD follows when
+/// all have ended. A reason that no close frame can have is INVALID_CLOSE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_listener_drain(
+    listener: cmws_handle_t,
+    seconds: f64,
+    reason: *const c_char,
+    reason_length: usize,
+) -> cmws_status_t {
+    guard(|| {
+        let listener = Listener::find(listener)?;
+        // SAFETY: as this function's contract says.
+        listener.drain(seconds, unsafe { bytes(reason, reason_length)? })
+    })
+}
+
+/// The connections that came through a listener, were taken and have not ended, the oldest first,
+/// also after it has stopped: stores up to `capacity` handles, and in `out_count` how many there
+/// are, which may be more; a capacity of 0 only counts them. It looks at every connection of the
+/// process.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_listener_connections(
+    listener: cmws_handle_t,
+    connections: *mut cmws_handle_t,
+    capacity: usize,
+    out_count: *mut usize,
+) -> cmws_status_t {
+    guard(|| {
+        check_output(out_count)?;
+        let found = Listener::find(listener)?.connections();
+        if capacity > 0 {
+            let array = Array::new(connections, size_of::<cmws_handle_t>(), capacity)?;
+            for (index, connection) in found.iter().take(array.capacity()).enumerate() {
+                // SAFETY: as this function's contract says.
+                unsafe { array.set(index, connection.handle())? };
+            }
+        }
+        // SAFETY: as this function's contract says.
+        unsafe { store(out_count, found.len()) }
+    })
+}
+
 /// Lets go of a listener: its handle is stale at once, it stops accepting, and there is no DEAD
 /// event. Does nothing for a handle that is none.
 #[unsafe(no_mangle)]

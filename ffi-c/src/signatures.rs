@@ -13,7 +13,8 @@ check_types! {
     cmws_options_init cmws_options_set cmws_options_set_text cmws_options_clear
     cmws_mailbox_new cmws_mailbox_fd cmws_mailbox_set_deadline cmws_mailbox_poll cmws_mailbox_flush cmws_mailbox_close
     cmws_mailbox_connect cmws_mailbox_listen
-    cmws_listener_address cmws_listener_accept cmws_listener_reload cmws_listener_close cmws_listener_free
+    cmws_listener_address cmws_listener_accept cmws_listener_reload cmws_listener_close cmws_listener_drain
+    cmws_listener_connections cmws_listener_free
     cmws_connection_info cmws_connection_header cmws_connection_send cmws_connection_receive cmws_connection_close
     cmws_connection_answer cmws_connection_free
     cmws_message_release

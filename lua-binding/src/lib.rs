@@ -41,7 +41,7 @@ const CHUNKS: [(&CStr, &str); 14] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 26] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 28] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
@@ -64,6 +64,8 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 26] = [
     (c"accept", listener::accept),
     (c"reload", listener::reload),
     (c"close_listener", listener::close),
+    (c"drain", listener::drain),
+    (c"connections", listener::connections),
     (c"free_listener", listener::free),
     (c"is_option", options::is_option),
     (c"status_text", error::status_text),

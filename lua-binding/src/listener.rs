@@ -3,17 +3,16 @@
 use std::{
     ffi::{CStr, c_int},
     mem::{MaybeUninit, size_of},
-    ptr,
 };
 
 use coromega_ws_abi::{
     CMWS_STATUS_OK, cmws_address_t, cmws_handle_t, cmws_listener_accept, cmws_listener_address,
-    cmws_listener_close, cmws_listener_free, cmws_listener_reload, cmws_mailbox_listen, cmws_options_clear,
-    cmws_options_t,
+    cmws_listener_close, cmws_listener_connections, cmws_listener_drain, cmws_listener_free,
+    cmws_listener_reload, cmws_mailbox_listen, cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
-    lua_Integer, lua_State, lua_pushboolean, lua_pushinteger, lua_pushstring, lua_rawseti, lua_tolstring,
-    lua_tonumber,
+    lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushinteger,
+    lua_pushstring, lua_rawseti, lua_tolstring, lua_tonumber,
 };
 
 use crate::{error, mailbox, options};
@@ -116,14 +115,48 @@ pub unsafe extern "C-unwind" fn close(state: *mut lua_State) -> c_int {
     unsafe {
         let listener = lua_tonumber(state, 1) as cmws_handle_t;
         let mut length = 0;
-        let mut reason = lua_tolstring(state, 2, &mut length);
-        if reason.is_null() {
-            reason = ptr::null();
-            length = 0;
-        }
+        // Of nil, it is a null pointer and no length.
+        let reason = lua_tolstring(state, 2, &mut length);
         let status = cmws_listener_close(listener, reason, length);
         if status == CMWS_STATUS_OK { 0 } else { error::fail(state, status) }
     }
+}
+
+/// `drain(listener, reason, seconds)` returns nothing, or nil and why.
+pub unsafe extern "C-unwind" fn drain(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a string or nil as second argument, and a number.
+    unsafe {
+        let listener = lua_tonumber(state, 1) as cmws_handle_t;
+        let mut length = 0;
+        let reason = lua_tolstring(state, 2, &mut length);
+        let status = cmws_listener_drain(listener, lua_tonumber(state, 3), reason, length);
+        if status == CMWS_STATUS_OK { 0 } else { error::fail(state, status) }
+    }
+}
+
+/// `connections(listener, capacity)` returns a table of up to so many handles, and how many there
+/// are; or nil and why.
+pub unsafe extern "C-unwind" fn connections(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a whole number as second argument. The userdata has room for as
+    // many handles, and is aligned for them, as Lua aligns userdata for any type.
+    unsafe {
+        let listener = lua_tonumber(state, 1) as cmws_handle_t;
+        let capacity = lua_tonumber(state, 2) as usize;
+        let handles: *mut cmws_handle_t =
+            lua_newuserdata(state, capacity.max(1).saturating_mul(size_of::<cmws_handle_t>())).cast();
+        let mut count = 0;
+        let status = cmws_listener_connections(listener, handles, capacity, &mut count);
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        lua_createtable(state, 0, 0);
+        for place in 0..count.min(capacity) {
+            lua_pushinteger(state, *handles.add(place) as lua_Integer);
+            lua_rawseti(state, -2, (place as lua_Integer).wrapping_add(1));
+        }
+        lua_pushinteger(state, count as lua_Integer);
+    }
+    2
 }
 
 /// `free_listener(listener)` lets go of it.

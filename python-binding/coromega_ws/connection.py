@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from . import _native
-from .error import InvalidArgument, InvalidClose, Unsupported, from_status, in_connect
+from .error import InvalidArgument, InvalidClose, from_status, in_connect
 from .request import Request, request_of
 from .waiting import Once
 
@@ -188,7 +188,3 @@ class ForeignConnection:
         raise RuntimeError("this connection belongs to another host of the process: it can only be sent to and closed")
 
     receive_message = when_new_msg = request = _refuse
-
-
-def _unsupported(what: str) -> Unsupported:
-    return Unsupported(f"{what}: not in this version")

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from . import _native
-from .connection import Connection, _unsupported, check_callback, is_async
+from .connection import Connection, check_callback, is_async
 from .error import ConnectionClosed
 from .mailbox import is_early
 from .request import Request, review
@@ -23,6 +23,7 @@ class Listener:
         "_accepted_handles",
         "_address",
         "_dead",
+        "_draining",
         "_handle",
         "_mailbox",
         "_max_callbacks",
@@ -50,6 +51,7 @@ class Listener:
         self._accepted_handles: deque[int] = deque()
         self._reason: str | None = None
         self._dead = Once()
+        self._draining = False
         mailbox.add_listener(handle, self)
 
     @property
@@ -85,14 +87,31 @@ class Listener:
         _native.listener_reload(self._handle)
 
     def close(self, reason: str = "", *, drain: float | None = None) -> Coroutine[Any, None, None]:
-        """Stops accepting. Connections that were handed over live on."""
+        """Stops accepting. Connections that were handed over live on, unless it is to drain.
+
+        With `drain`, they are closed with 1001 and the reason, one after the other within so many
+        seconds; what has not ended by then is cut off. Await it to see the end of that.
+        """
         if not isinstance(reason, str):
             raise TypeError(f"close: the reason is a str, not {type(reason).__name__}")
-        if drain is not None:
-            raise _unsupported("close with drain")
-        if self._dead.done or not _native.listener_close(self._handle, reason):
+        if drain is not None and (not isinstance(drain, (int, float)) or isinstance(drain, bool)):
+            raise TypeError(f"close: drain is a number of seconds, not {type(drain).__name__}")
+        if self._dead.done:
             return _native.Ready()
-        return self._dead.wait()
+        if drain is None:
+            closing = _native.listener_close(self._handle, reason)
+        else:
+            closing = _native.listener_drain(self._handle, drain, reason)
+            self._draining = self._draining or closing
+        return self._dead.wait() if closing or self._draining else _native.Ready()
+
+    def connections(self) -> list[Connection]:
+        """The connections that came through it and have not ended, the oldest first."""
+        self._here()
+        if self._dead.done:
+            return []
+        found = map(self._mailbox.lookup, _native.listener_connections(self._handle))
+        return [connection for connection in found if connection is not None]
 
     def __repr__(self) -> str:
         state = "" if self._reason is None else f" dead: {self._reason}"

@@ -52,7 +52,10 @@ mod _native {
     #[pymodule_export]
     use crate::json::check_depth;
     #[pymodule_export]
-    use crate::listener::{listener_accept, listener_address, listener_close, listener_reload};
+    use crate::listener::{
+        listener_accept, listener_address, listener_close, listener_connections, listener_drain,
+        listener_reload,
+    };
     #[pymodule_export]
     use crate::mailbox::{Mailbox, close_mailboxes};
     #[pymodule_export]

@@ -1,4 +1,4 @@
-//! The three calls a listener needs; the listener itself is in the Python package.
+//! The calls a listener needs; the listener itself is in the Python package.
 
 use coromega_ws_abi as abi;
 use pyo3::prelude::*;
@@ -51,5 +51,33 @@ pub fn listener_close(py: Python<'_>, listener: u64, reason: &str) -> PyResult<b
     match unsafe { abi::cmws_listener_close(listener, reason.as_ptr().cast(), reason.len()) } {
         abi::CMWS_STATUS_CLOSED => Ok(false),
         status => check(py, status).map(|()| true),
+    }
+}
+
+/// Starts draining a listener; False if it has ended already.
+#[pyfunction]
+pub fn listener_drain(py: Python<'_>, listener: u64, seconds: f64, reason: &str) -> PyResult<bool> {
+    // SAFETY: the reason is passed with its length and lives through the call.
+    match unsafe { abi::cmws_listener_drain(listener, seconds, reason.as_ptr().cast(), reason.len()) } {
+        abi::CMWS_STATUS_CLOSED => Ok(false),
+        status => check(py, status).map(|()| true),
+    }
+}
+
+/// The handles of the connections that came through a listener and have not ended.
+#[pyfunction]
+pub fn listener_connections(py: Python<'_>, listener: u64) -> PyResult<Vec<u64>> {
+    let mut handles = vec![0u64; 64];
+    loop {
+        let mut count = 0;
+        // SAFETY: the array has room for as many as the call says.
+        check(py, unsafe {
+            abi::cmws_listener_connections(listener, handles.as_mut_ptr(), handles.len(), &mut count)
+        })?;
+        let all = count <= handles.len();
+        handles.resize(count, 0);
+        if all {
+            return Ok(handles);
+        }
     }
 }

@@ -55,6 +55,8 @@ static void expect_invalid(cmws_handle_t handle, bool as_mailbox, bool as_listen
         CHECK_STATUS(cmws_listener_address(handle, sizeof address, &address), invalid);
         CHECK_STATUS(cmws_listener_accept(handle, &out, 1, &count), invalid);
         CHECK_STATUS(cmws_listener_close(handle, NULL, 0), invalid);
+        CHECK_STATUS(cmws_listener_drain(handle, 1, NULL, 0), invalid);
+        CHECK_STATUS(cmws_listener_connections(handle, NULL, 0, &(size_t){0}), invalid);
         cmws_listener_free(handle);
     }
     if (as_connection) {

@@ -154,11 +154,43 @@ T.test("S12_those_who_wait_are_closed_with_1001", function()
   T.eq(code, 1001)
 end)
 
-T.test("S12_options_that_are_not_there_yet", function()
+T.test("S12_wrong_options_of_a_close_leave_it_open", function()
   local listener = T.server()
-  T.match(listener:close("bye", { drain = 1 }), "drain is not supported")
   T.match(listener:close("bye", { nonsense = 1 }), "nonsense")
+  T.match(listener:close("bye", { drain = 0 }), "drain")
+  T.match(listener:close(("x"):rep(124), { drain = 1 }), "123")
+  T.raises("number of seconds", function() listener:close("bye", { drain = "soon" }) end)
   T.ok(listener:address(), "it is open still")
+end)
+
+T.test("S12_a_drained_listener_closes_its_connections_and_waits_for_their_end", function()
+  local listener, ends, dead = T.server(), 0, nil
+  listener:when_new_conn(function(conn)
+    conn:when_new_msg(function(message, code, reason)
+      if message == nil then
+        T.eq(code, 1001)
+        T.eq(reason, "maintenance")
+        ends = ends + 1
+      end
+    end)
+  end)
+  listener:when_dead(function(reason) dead = reason end)
+  T.eq(#listener:connections(), 0)
+  local clients = {}
+  for place = 1, 100 do clients[place] = coromega:connect_to_websocket(T.url(listener)) end
+  T.wait(function() return #listener:connections() == 100 end)
+  local conn = listener:connections()[1]
+  T.eq(conn, listener:connections()[1])
+  T.eq(listener:close("maintenance", { drain = 0.4 }), nil)
+  T.eq(ends, 100)
+  T.eq(#listener:connections(), 0)
+  T.wait(function() return dead end)
+  T.eq(dead, "maintenance")
+  for _, client in ipairs(clients) do
+    local message, _, code = client:receive_message()
+    T.eq(message, nil)
+    T.eq(code, 1001)
+  end
 end)
 
 T.test("S12_a_listener_nobody_references_lives_on", function()

@@ -165,14 +165,49 @@ def test_S12_a_listener_lives_without_references(run):
     run(main())
 
 
-def test_S12_drain_is_not_there_yet(run):
+def test_S12_a_close_of_the_wrong_shape_leaves_it_open(run):
     async def main():
         listener = coromega.create_websocket_server("127.0.0.1", 0)
-        with pytest.raises(coromega.Unsupported):
-            listener.close(drain=1)
         with pytest.raises(TypeError):
             listener.close(5)
+        for wrong in "soon", True:
+            with pytest.raises(TypeError):
+                listener.close(drain=wrong)
+        with pytest.raises(ValueError):
+            listener.close(drain=0)
+        with pytest.raises(ValueError):
+            listener.close("x" * 124, drain=1)
+        await coromega.connect_to_websocket(url(listener))
         await listener.close()
+
+    run(main())
+
+
+def test_S12_a_drained_listener_closes_its_connections_and_waits_for_their_end(run):
+    async def main():
+        ends, dead = [], []
+        listener = coromega.create_websocket_server("127.0.0.1", 0)
+        listener.when_dead(dead.append)
+
+        @listener.when_new_conn
+        def _(conn):
+            conn.when_new_msg(lambda message: ends.append((message, conn.close_code, conn.close_reason)))
+
+        assert listener.connections() == []
+        clients = [await coromega.connect_to_websocket(url(listener)) for _ in range(100)]
+        await until(lambda: len(listener.connections()) == 100)
+        assert listener.connections()[0] is listener.connections()[0]
+        closing = listener.close("maintenance", drain=0.4)
+        again = listener.close()  # it is being closed: this waits for the same end
+        await closing
+        assert ends == [(None, 1001, "maintenance")] * 100
+        assert listener.connections() == []
+        await again
+        await until(lambda: dead)
+        assert dead == ["maintenance"]
+        for client in clients:
+            assert await client.receive_message() is None
+            assert client.close_code == 1001
 
     run(main())
 

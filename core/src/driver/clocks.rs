@@ -38,7 +38,8 @@ impl Driver {
         self.connection.rung.store(false, Ordering::Relaxed);
         self.unset_alarm();
         let now = Instant::now();
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
+        let is_over = self.deadline.is_some_and(|deadline| deadline <= now);
+        if is_over || self.connection.cut.load(Ordering::Acquire) {
             return Due::Close;
         }
         self.look_at_message(now);

@@ -10,6 +10,9 @@ pub(crate) const NO_CODE: u16 = 1005;
 /// What stands for an end without a close frame.
 pub(crate) const NO_CLOSE_FRAME: u16 = 1006;
 
+/// A server goes down, or nobody is left who listens.
+pub(crate) const GOING_AWAY: u16 = 1001;
+
 /// What a close frame says. The code is `NO_CODE` where it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Close {
@@ -24,7 +27,7 @@ impl Close {
 
     /// A mailbox, a listener or a reference has gone (1001).
     pub(crate) fn going_away() -> Close {
-        Close::new(1001, "")
+        Close::new(GOING_AWAY, "")
     }
 }
 

@@ -19,7 +19,7 @@ mod speed;
 mod utf8;
 
 pub(crate) use answer::{Refusal, lines as answer_lines, switching};
-pub(crate) use close::{Close, NO_CLOSE_FRAME, NO_CODE, check};
+pub(crate) use close::{Close, GOING_AWAY, NO_CLOSE_FRAME, NO_CODE, check};
 pub(crate) use decoder::{Decoder, Incoming, Violation};
 pub(crate) use deflate::{Deflater, Spare};
 pub(crate) use encoder::Encoder;

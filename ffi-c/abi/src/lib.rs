@@ -277,6 +277,8 @@ functions! {
     cmws_listener_accept(listener: cmws_handle_t, connections: *mut cmws_handle_t, capacity: usize, out_count: *mut usize) -> cmws_status_t;
     cmws_listener_reload(listener: cmws_handle_t) -> cmws_status_t;
     cmws_listener_close(listener: cmws_handle_t, reason: *const c_char, reason_length: usize) -> cmws_status_t;
+    cmws_listener_drain(listener: cmws_handle_t, seconds: f64, reason: *const c_char, reason_length: usize) -> cmws_status_t;
+    cmws_listener_connections(listener: cmws_handle_t, connections: *mut cmws_handle_t, capacity: usize, out_count: *mut usize) -> cmws_status_t;
     cmws_listener_free(listener: cmws_handle_t);
 
     cmws_connection_info(connection: cmws_handle_t, info_size: usize, out_info: *mut cmws_connection_info_t) -> cmws_status_t;

@@ -22,7 +22,7 @@ local Connection = {}
 Connection.__index = Connection
 local connecting, connecting_count = {}, 0 -- handle -> task
 
-local function queue(r) return { first = 1, last = 0, record = r } end
+local queue = ws.queue
 
 local function turn(conn, r) deliver(conn, r) end
 

@@ -65,6 +65,8 @@ end
 
 -- A queue of tasks, in the fields first and last and from t[first] to t[last]. One that gave up
 -- leaves false.
+function ws.queue(r) return { first = 1, last = 0, record = r } end
+
 local function first_of(tasks)
   local first, last = tasks.first, tasks.last
   while first <= last do

@@ -2,10 +2,11 @@
 local ws = ...
 
 local raw = ws.raw
-local error, pairs, rawget, setmetatable = error, pairs, rawget, setmetatable
+local error, ipairs, pairs, rawget, setmetatable = error, ipairs, pairs, rawget, setmetatable
 local tostring, type = tostring, type
 local floor = math.floor
-local again, expect_function = ws.again, ws.expect_function
+local again, expect_function, expect_seconds = ws.again, ws.expect_function, ws.expect_seconds
+local append, drop_first, first_of, give_up = ws.append, ws.drop_first, ws.first_of, ws.give_up
 
 local Listener = {}
 Listener.__index = Listener
@@ -41,9 +42,21 @@ local function accept(listener, r)
   end
 end
 
+ws.cancels.drain = function(task)
+  give_up(task.on.closers, task)
+  task.on = nil
+end
+
 -- S12: says once that it is dead. Where binding failed and nobody listens for it, S4 does (S10).
 local function turn(listener, r)
   if not r.dead then return accept(listener, r) end
+  local task = first_of(r.closers)
+  while task do
+    drop_first(r.closers)
+    task.on = nil
+    ws.wake(task, r.reason == "forked" and "forked" or nil)
+    task = first_of(r.closers)
+  end
   if r.told then return end
   local callback = r.when_dead
   if callback then
@@ -63,7 +76,8 @@ function ws.listen(host, port, options)
     error(("%s: the port must be a number, not %s"):format(name, type(port)), 3)
   end
   local list = ws.flat_options(options, name, 4, "when_request")
-  local r = { is_listener = true, turn = turn }
+  local r = { is_listener = true, turn = turn, holds = 0 }
+  r.closers = ws.queue(r)
   if options ~= nil then
     r.when_request = options.when_request
     if r.when_request ~= nil and type(r.when_request) ~= "function" then
@@ -167,19 +181,45 @@ end
 
 function Listener:close(reason, options)
   local r = record(self, "close")
+  local drain
   if reason ~= nil and type(reason) ~= "string" then
     error(("listener:close: the reason must be a string, not %s"):format(type(reason)), 2)
   end
   if options ~= nil then
     ws.flat_options(options, "listener:close", 3)
-    for name in pairs(options) do
-      if name == "drain" then
-        return "listener:close: the option drain is not supported in this version"
-      end
-      return ("listener:close: there is no option %s"):format(name)
+    for name, value in pairs(options) do
+      if name ~= "drain" then return ("listener:close: there is no option %s"):format(name) end
+      drain = value
+      expect_seconds(drain, "listener:close", "drain")
     end
   end
   if r.dead then return end
-  local _, err = raw.close_listener(r.handle, reason)
+  local _, err
+  if drain then
+    _, err = raw.drain(r.handle, reason, drain)
+  else
+    _, err = raw.close_listener(r.handle, reason)
+  end
   if err and err ~= "closed" then return err end
+  -- The draining has an end that can be waited for.
+  r.draining = r.draining or drain
+  local task = r.draining and not ws.outside() and ws.try_waiting()
+  if not task then return end
+  task.wait, task.on = "drain", r
+  append(r.closers, task, self)
+  return ws.park(task)
+end
+
+-- The connections that came through it and have not ended, the oldest first.
+function Listener:connections()
+  local r = record(self, "connections")
+  local list = {}
+  if r.dead then return list end
+  local handles, count = raw.connections(r.handle, 64)
+  while handles and count > #handles do handles, count = raw.connections(r.handle, count) end
+  for _, handle in ipairs(handles or list) do
+    -- Some may have gone unreferenced, and are about to be closed (S27).
+    list[#list + 1] = ws.objects[handle]
+  end
+  return list
 end
