@@ -198,6 +198,11 @@
 #define CMWS_EVENT_REQUESTED 7
 
 /**
+ * The pong that `cmws_connection_ping` asked for has come.
+ */
+#define CMWS_EVENT_PONG 8
+
+/**
  * A text message: UTF-8 (RFC 6455, 5.6).
  */
 #define CMWS_MESSAGE_TEXT 1
@@ -785,6 +790,15 @@ cmws_status_t cmws_connection_close(cmws_handle_t connection,
                                     uint16_t code,
                                     const char *reason,
                                     uintptr_t reason_length);
+
+/**
+ * Asks for a round trip (RFC 6455, 5.5.2). One PONG event follows when the pong has come, of the
+ * ping that is under way or of a new one; `latency_us` of `cmws_connection_info` then says how
+ * long it took. What was asked for before that event is answered by it, too. While the inbox is
+ * full the pong lies behind the peer's messages. No pong within `ping_timeout` ends the
+ * connection, as with the pings of `ping_interval`. CLOSED if no more pings leave.
+ */
+cmws_status_t cmws_connection_ping(cmws_handle_t connection);
 
 /**
  * Lets go of a connection: its handle is stale at once, nothing more is told of it, and messages

@@ -108,6 +108,8 @@ pub struct Connection {
     pub(crate) paused: AtomicBool,
     /// The guest let go of the handle.
     pub(crate) freed: AtomicBool,
+    /// The guest wants a round trip.
+    pub(crate) ping_asked: AtomicBool,
     /// The round trips of its pings.
     pub(crate) latency: Latency,
     /// Kinds of events that wait in the mailbox, a bit each: none waits there twice.
@@ -138,6 +140,7 @@ impl Connection {
             gone: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             freed: AtomicBool::new(false),
+            ping_asked: AtomicBool::new(false),
             latency: Latency::default(),
             told: AtomicU32::new(0),
             mailbox,
@@ -231,6 +234,18 @@ impl Connection {
     pub fn close(self: &Arc<Self>, code: u16, reason: &[u8]) -> Result<()> {
         let close = protocol::check(code, reason)?;
         if self.end.get().is_none() && self.start_close(close) { Ok(()) } else { Err(Kind::Closed.into()) }
+    }
+
+    /// Asks for a round trip: when the pong has come, of a ping under way or of a new one, there is
+    /// the event `Pong`. Fails with `Closed` if no more pings leave.
+    pub fn ping(&self) -> Result<()> {
+        if self.end.get().is_some() || self.first_close.get().is_some() {
+            return Err(Kind::Closed.into());
+        }
+        self.ping_asked.store(true, Ordering::Release);
+        self.rung.store(true, Ordering::Release);
+        self.waker.wake();
+        Ok(())
     }
 
     /// Lets go of a handle: it is stale at once, and what is still open is closed with 1001.

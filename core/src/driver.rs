@@ -101,7 +101,7 @@ impl Driver {
         let inflater = agreed.map(|agreed| Box::new(Inflater::new(agreed.receive)));
         let decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
         connection.open_writer(socket.clone(), tls.is_some(), agreed);
-        let keepalive = connection.options.ping_interval().map(Keepalive::new);
+        let keepalive = Some(Keepalive::new(connection.options.ping_interval()));
         let mut driver = Driver {
             connection,
             socket,
@@ -117,7 +117,7 @@ impl Driver {
             end: None,
             leftover,
         };
-        if let Some(first) = driver.keepalive.as_ref().map(|keepalive| keepalive.next) {
+        if let Some(first) = driver.keepalive.as_ref().and_then(|keepalive| keepalive.next) {
             driver.set_alarm(first);
         }
         runtime.spawn(driver);

@@ -22,6 +22,8 @@ pub enum EventKind {
     Dead = 6,
     /// A client's request waits for the guest's answer.
     Requested = 7,
+    /// The pong has come that the guest asked for.
+    Pong = 8,
 }
 
 /// Something that happened, and to whom.

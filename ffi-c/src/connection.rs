@@ -216,6 +216,16 @@ pub unsafe extern "C" fn cmws_connection_close(
     })
 }
 
+/// Asks for a round trip (RFC 6455, 5.5.2). One PONG event follows when the pong has come, of the
+/// ping that is under way or of a new one; `latency_us` of `cmws_connection_info` then says how
+/// long it took. What was asked for before that event is answered by it, too. While the inbox is
+/// full the pong lies behind the peer's messages. No pong within `ping_timeout` ends the
+/// connection, as with the pings of `ping_interval`. CLOSED if no more pings leave.
+#[unsafe(no_mangle)]
+pub extern "C" fn cmws_connection_ping(connection: cmws_handle_t) -> cmws_status_t {
+    guard(|| Connection::find(connection)?.ping())
+}
+
 /// Lets go of a connection: its handle is stale at once, nothing more is told of it, and messages
 /// that were not taken are dropped. If it is open it is closed with 1001 behind what was accepted,
 /// without waiting. A request that waits for an answer is refused with 503. Does nothing for a

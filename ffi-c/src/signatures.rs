@@ -16,7 +16,7 @@ check_types! {
     cmws_listener_address cmws_listener_accept cmws_listener_reload cmws_listener_close cmws_listener_drain
     cmws_listener_connections cmws_listener_free
     cmws_connection_info cmws_connection_header cmws_connection_send cmws_connection_receive cmws_connection_close
-    cmws_connection_answer cmws_connection_free
+    cmws_connection_answer cmws_connection_ping cmws_connection_free
     cmws_message_release
 }
 
@@ -54,6 +54,7 @@ check_numbers! {
     CMWS_EVENT_CLOSED = EventKind::Closed;
     CMWS_EVENT_DEAD = EventKind::Dead;
     CMWS_EVENT_REQUESTED = EventKind::Requested;
+    CMWS_EVENT_PONG = EventKind::Pong;
     CMWS_MESSAGE_TEXT = MessageKind::Text;
     CMWS_MESSAGE_BINARY = MessageKind::Binary;
     CMWS_STATE_CONNECTING = State::Connecting;

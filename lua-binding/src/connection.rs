@@ -9,9 +9,9 @@ use std::{
 use coromega_ws_abi::{
     CMWS_MESSAGE_BINARY, CMWS_STATUS_CLOSED, CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK,
     CMWS_STATUS_WOULD_BLOCK, cmws_connection_answer, cmws_connection_close, cmws_connection_free,
-    cmws_connection_header, cmws_connection_info, cmws_connection_info_t, cmws_connection_receive,
-    cmws_connection_send, cmws_handle_t, cmws_header_t, cmws_mailbox_connect, cmws_message_release,
-    cmws_message_t, cmws_options_clear, cmws_options_t,
+    cmws_connection_header, cmws_connection_info, cmws_connection_info_t, cmws_connection_ping,
+    cmws_connection_receive, cmws_connection_send, cmws_handle_t, cmws_header_t, cmws_mailbox_connect,
+    cmws_message_release, cmws_message_t, cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
@@ -142,6 +142,19 @@ unsafe fn put(state: *mut lua_State, message: &cmws_message_t, position: usize) 
             lua_rawseti(state, 3, slot);
         }
     }
+}
+
+/// `ping(connection)` returns true when PONG will follow, or nil and why.
+pub unsafe extern "C-unwind" fn ping(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua.
+    unsafe {
+        let status = cmws_connection_ping(lua_tonumber(state, 1) as cmws_handle_t);
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        lua_pushboolean(state, 1);
+    }
+    1
 }
 
 /// `close(connection, code, reason)` returns true when the close frame is on its way, false when

@@ -41,7 +41,7 @@ const CHUNKS: [(&CStr, &str); 14] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 28] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 29] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
@@ -56,6 +56,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 28] = [
     (c"close", connection::close),
     (c"info", connection::info),
     (c"header", connection::header),
+    (c"ping", connection::ping),
     (c"answer", connection::answer),
     (c"guard", connection::guard),
     (c"free", connection::free),

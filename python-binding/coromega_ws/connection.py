@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from . import _native
-from .error import InvalidArgument, InvalidClose, from_status, in_connect
+from .error import ConnectionClosed, InvalidArgument, InvalidClose, from_status, in_connect
 from .request import Request, request_of
 from .waiting import Once
 
@@ -72,6 +72,7 @@ class Connection(_native.Connection):
     _opening: asyncio.Future[None] | None
     _closed_event: Once
     _known_request: Request | None
+    _pingers: list[asyncio.Future[float]]
 
     @classmethod
     def _make(cls, mailbox: _native.Mailbox, handle: int, max_callbacks: int) -> Connection:
@@ -79,6 +80,7 @@ class Connection(_native.Connection):
         connection._opening = None
         connection._closed_event = Once()
         connection._known_request = None
+        connection._pingers = []
         mailbox.register(connection)
         return connection
 
@@ -129,6 +131,16 @@ class Connection(_native.Connection):
         """The last and the smoothed round trip of the library's pings, in seconds; None before."""
         return _native.connection_latency(self.handle)
 
+    async def ping(self) -> float:
+        """The round trip of a ping, in seconds. ConnectionClosed if no pong comes any more."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._mailbox.loop:
+            raise RuntimeError("ping: this connection belongs to another event loop")
+        _native.connection_ping(self.handle)
+        pong: asyncio.Future[float] = loop.create_future()
+        self._pingers.append(pong)
+        return await pong
+
     @property
     def close_code(self) -> int | None:
         """The code of the first close frame, whoever sent it; 1006 if there was none; None before."""
@@ -151,12 +163,22 @@ class Connection(_native.Connection):
             opening.set_result(None)
         self._set_busy(False)
 
+    def _ponged(self) -> None:
+        pingers, self._pingers = self._pingers, []
+        for pong in pingers:
+            if not pong.done() and self.latency is not None:
+                pong.set_result(self.latency[0])
+
     def _closed(self, status: int, text: str, http_status: int, _code: int) -> None:
         opening, self._opening = self._opening, None
         if opening is not None and not opening.done():
             opening.set_exception(in_connect(from_status(status, text, http_status)))
         self._closed_event.set()
         self._set_busy(False)
+        pingers, self._pingers = self._pingers, []
+        for pong in pingers:
+            if not pong.done():
+                pong.set_exception(ConnectionClosed("ping: the connection has ended"))
 
 
 class ForeignConnection:
@@ -187,4 +209,4 @@ class ForeignConnection:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("this connection belongs to another host of the process: it can only be sent to and closed")
 
-    receive_message = when_new_msg = request = _refuse
+    receive_message = when_new_msg = request = ping = _refuse

@@ -77,6 +77,10 @@ impl Mailbox {
                 Some(connection) => Connection::pump(&connection),
                 None => Ok(()),
             },
+            abi::CMWS_EVENT_PONG => match self.find(py, event.handle) {
+                Some(connection) => connection.call_method0("_ponged").map(|_| ()),
+                None => Ok(()),
+            },
             abi::CMWS_EVENT_OPEN => match self.find(py, event.handle) {
                 Some(connection) => connection.call_method0("_opened").map(|_| ()),
                 None => Ok(()),

@@ -65,7 +65,7 @@ mod _native {
     #[pymodule_export]
     use crate::receive::Receive;
     #[pymodule_export]
-    use crate::request::{connection_answer, connection_latency, connection_request};
+    use crate::request::{connection_answer, connection_latency, connection_ping, connection_request};
     #[pymodule_export]
     use crate::waiter::Waiter;
 

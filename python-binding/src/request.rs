@@ -77,6 +77,13 @@ pub fn connection_latency(py: Python<'_>, connection: u64) -> PyResult<Option<(f
     Ok((info.latency_us > 0).then(|| (seconds(info.latency_us), seconds(info.smoothed_latency_us))))
 }
 
+/// Asks for a round trip: PONG follows.
+#[pyfunction]
+pub fn connection_ping(py: Python<'_>, connection: u64) -> PyResult<()> {
+    // SAFETY: takes a handle and checks it.
+    check(py, unsafe { abi::cmws_connection_ping(connection) })
+}
+
 /// Answers a request that is under review; False if it has ended meanwhile.
 #[pyfunction]
 pub fn connection_answer(

@@ -66,6 +66,7 @@ static void expect_invalid(cmws_handle_t handle, bool as_mailbox, bool as_listen
                      invalid);
         CHECK_STATUS(cmws_connection_receive(handle, &message, sizeof message, 1, &count), invalid);
         CHECK_STATUS(cmws_connection_close(handle, 1000, NULL, 0), invalid);
+        CHECK_STATUS(cmws_connection_ping(handle), invalid);
         cmws_connection_free(handle);
     }
     CHECK_INT(out, 77);

@@ -220,3 +220,42 @@ TEST(S28_a_peer_that_vanishes_while_we_send_is_noticed)
     CHECK(now_ms() - start < 8000); /* close_timeout is 10 s */
     free(data);
 }
+
+TEST(S28_a_ping_that_is_asked_for_has_its_pong_told)
+{
+    struct loop loop;
+    struct frame ping;
+    struct seen seen;
+    cmws_options_t options = pings(0, 20);
+    int fd;
+    cmws_handle_t server = open_raw(&loop, &options, &fd);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(cmws_connection_ping(server));
+        read_ping(fd, &ping);
+        CHECK_OK(cmws_connection_ping(server)); /* the one under way serves both */
+        sleep_ms(20);
+        CHECK(!loop_take(&loop, CMWS_EVENT_PONG, server, &seen));
+        raw_send(fd, OP_PONG, true, ping.payload, ping.length);
+        loop_wait(&loop, CMWS_EVENT_PONG, server);
+        CHECK(info_of(server).latency_us >= 20000);
+    }
+    CHECK_OK(cmws_connection_close(server, 1000, "", 0));
+    CHECK_STATUS(cmws_connection_ping(server), CMWS_STATUS_CLOSED);
+    CHECK(raw_read(fd, &ping));
+    CHECK_INT(ping.opcode, OP_CLOSE);
+}
+
+TEST(S28_a_ping_that_is_asked_for_must_have_its_pong_in_time)
+{
+    struct loop loop;
+    struct frame ping;
+    cmws_options_t options = pings(0, 0.2);
+    int fd;
+    cmws_handle_t server = open_raw(&loop, &options, &fd);
+    CHECK_OK(cmws_connection_ping(server));
+    read_ping(fd, &ping);
+    CHECK(raw_read(fd, &ping));
+    CHECK_INT(ping.code, 1011);
+    raw_send_close(fd, true, 1011, "");
+    CHECK_STATUS(loop_wait(&loop, CMWS_EVENT_CLOSED, server).status, CMWS_STATUS_TIMEOUT);
+}

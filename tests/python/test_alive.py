@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import coromega_ws as coromega
+import pytest
 from support import frame, pair, raw_client, read_frame
 
 PINGS = {"ping_interval": 0.02, "ping_timeout": 0.5}
@@ -18,6 +19,38 @@ def test_S28_a_script_that_computes_keeps_its_connections(run):
         for conn in (client, server):
             last, smoothed = conn.latency
             assert 0 < last < 0.5 and 0 < smoothed < 0.5
+
+    run(main())
+
+
+def test_S28_a_script_can_ask_for_a_round_trip(run):
+    async def main():
+        _, client, server = await pair(server_options={"ping_interval": 0}, ping_interval=0)
+        assert client.latency is None
+        first, second = await asyncio.gather(client.ping(), client.ping())
+        assert 0 < first < 5 and first == second == client.latency[0]
+        with pytest.raises(asyncio.CancelledError):
+            cancelled = asyncio.create_task(client.ping())
+            await asyncio.sleep(0)
+            cancelled.cancel()
+            await cancelled
+        assert await client.ping() > 0
+        await server.close()
+        with pytest.raises(coromega.ConnectionClosed):
+            await client.ping()
+
+    run(main())
+
+
+def test_S28_a_ping_ends_with_its_connection(run):
+    async def main():
+        accepted = asyncio.get_running_loop().create_future()
+        listener = coromega.create_websocket_server("127.0.0.1", 0, ping_interval=0, ping_timeout=0.2)
+        listener.when_new_conn(accepted.set_result)
+        _, writer = await raw_client(listener)
+        with pytest.raises(coromega.ConnectionClosed):
+            await (await accepted).ping()
+        writer.close()
 
     run(main())
 

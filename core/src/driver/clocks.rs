@@ -45,7 +45,7 @@ impl Driver {
         self.look_at_message(now);
         let is_dead = self.keep_alive(now);
         let watch = self.watch.as_ref().map(|watch| watch.next);
-        let keepalive = self.keepalive.as_ref().map(|keepalive| keepalive.next);
+        let keepalive = self.keepalive.as_ref().and_then(|keepalive| keepalive.next);
         if let Some(first) = [self.deadline, watch, keepalive].into_iter().flatten().min() {
             self.set_alarm(first);
         }
@@ -81,22 +81,22 @@ impl Driver {
     /// Gives a message that has begun `message_timeout` to become complete, not counting the time
     /// in which the inbox had no room.
     pub(super) fn bound_message(&mut self) {
+        let Some(number) = self.unfinished() else { return };
         let has_room = self.takes_messages();
-        match (self.unfinished(), &mut self.watch) {
-            (Some(number), None) => {
-                let since = Instant::now();
-                let next = since + self.connection.options.message_timeout();
-                self.watch = Some(Watch { number, since, held: None, next });
-                self.set_alarm(next);
-            }
-            (Some(number), Some(watch)) if watch.number != number => {
-                (watch.number, watch.since, watch.held) = (number, Instant::now(), None);
-            }
-            (Some(_), Some(watch)) if has_room != watch.held.is_none() => match watch.held.take() {
-                Some(held) => watch.since += held.elapsed(),
-                None => watch.held = Some(Instant::now()),
+        match &mut self.watch {
+            Some(watch) if watch.number == number => match (has_room, watch.held) {
+                (true, Some(held)) => (watch.since, watch.held) = (watch.since + held.elapsed(), None),
+                (false, None) => watch.held = Some(Instant::now()),
+                _ => {}
             },
-            _ => {}
+            watch => {
+                let since = Instant::now();
+                let held = (!has_room).then_some(since);
+                let next = since + self.connection.options.message_timeout();
+                let alarm = watch.as_ref().map_or(next, |watch| watch.next);
+                self.watch = Some(Watch { number, since, held, next: alarm });
+                self.set_alarm(alarm);
+            }
         }
     }
 

@@ -1,13 +1,16 @@
 //! Pings (RFC 6455, 5.5.2), and the end of a connection whose peer does not answer them.
 
 use std::{
+    mem,
     os::fd::AsFd,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use super::{Driver, Phase};
 use crate::{
     error::Kind,
+    event::EventKind,
     protocol::{PingPayload, Violation},
     sys,
 };
@@ -15,9 +18,12 @@ use crate::{
 const NO_PONG: &str = "no pong within ping_timeout";
 
 pub(super) struct Keepalive {
-    interval: Duration,
+    /// None: a ping is sent when the guest asks for it.
+    interval: Option<Duration>,
     /// When the next ping is due, or the wait for a pong ends.
-    pub(super) next: Instant,
+    pub(super) next: Option<Instant>,
+    /// The guest waits for a pong.
+    is_asked: bool,
     /// When the ping was sent whose pong has not come.
     sent: Option<Instant>,
     /// How many there were.
@@ -25,8 +31,9 @@ pub(super) struct Keepalive {
 }
 
 impl Keepalive {
-    pub(super) fn new(interval: Duration) -> Keepalive {
-        Keepalive { interval, next: Instant::now() + interval, sent: None, count: 0 }
+    pub(super) fn new(interval: Option<Duration>) -> Keepalive {
+        let next = interval.map(|interval| Instant::now() + interval);
+        Keepalive { interval, next, is_asked: false, sent: None, count: 0 }
     }
 
     fn payload(&self) -> PingPayload {
@@ -35,15 +42,18 @@ impl Keepalive {
 }
 
 impl Driver {
-    /// Sends a ping when it is time. Fails the connection, and returns true, when a pong did not
+    /// Sends a ping when it is time, or the guest wants one. Fails the connection, and returns true, when a pong did not
     /// come in time.
     pub(super) fn keep_alive(&mut self, now: Instant) -> bool {
         let timeout = self.connection.options.ping_timeout();
-        let Some(keepalive) = self.keepalive.as_mut().filter(|keepalive| keepalive.next <= now) else {
-            return false;
-        };
-        keepalive.next = now + timeout;
+        let is_asked = self.connection.ping_asked.swap(false, Ordering::AcqRel);
+        let Some(keepalive) = &mut self.keepalive else { return false };
+        keepalive.is_asked |= is_asked;
         let mut is_due = keepalive.sent.is_none();
+        if keepalive.next.is_none_or(|next| next > now) && !(is_asked && is_due) {
+            return false;
+        }
+        keepalive.next = Some(now + timeout);
         // From the first close frame on, close_timeout is what counts.
         if self.phase != Phase::Open || self.connection.first_close.get().is_some() {
             self.keepalive = None;
@@ -82,9 +92,13 @@ impl Driver {
             && let Some(sent) = keepalive.sent.take()
         {
             self.connection.latency.add(sent.elapsed());
-            let next = sent + keepalive.interval;
-            keepalive.next = next;
-            self.set_alarm(next);
+            keepalive.next = keepalive.interval.map(|interval| sent + interval);
+            if mem::take(&mut keepalive.is_asked) {
+                self.connection.tell(EventKind::Pong);
+            }
+            if let Some(next) = keepalive.next {
+                self.set_alarm(next);
+            }
         }
     }
 }

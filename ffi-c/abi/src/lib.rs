@@ -80,6 +80,8 @@ pub const CMWS_EVENT_DEAD: u32 = 6;
 /// With the option `review`: a client's request waits for `cmws_connection_answer`. The handle is
 /// that of the connection it may become.
 pub const CMWS_EVENT_REQUESTED: u32 = 7;
+/// The pong that `cmws_connection_ping` asked for has come.
+pub const CMWS_EVENT_PONG: u32 = 8;
 
 /// A text message: UTF-8 (RFC 6455, 5.6).
 pub const CMWS_MESSAGE_TEXT: u32 = 1;
@@ -288,5 +290,6 @@ functions! {
     cmws_connection_receive(connection: cmws_handle_t, messages: *mut cmws_message_t, message_size: usize, capacity: usize, out_count: *mut usize) -> cmws_status_t;
     cmws_message_release(messages: *mut cmws_message_t, message_size: usize, count: usize);
     cmws_connection_close(connection: cmws_handle_t, code: u16, reason: *const c_char, reason_length: usize) -> cmws_status_t;
+    cmws_connection_ping(connection: cmws_handle_t) -> cmws_status_t;
     cmws_connection_free(connection: cmws_handle_t);
 }

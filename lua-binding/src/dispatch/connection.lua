@@ -273,6 +273,42 @@ function Connection:when_new_msg(callback)
   end
 end
 
+-- Pings (S28) -------------------------------------------------------------------------------
+
+ws.cancels.ping = function(task)
+  give_up(task.on.pingers, task)
+  task.on = nil
+end
+
+-- Ends the waits for a pong.
+local function answer_pingers(r, resume, round_trip, err)
+  local pingers = r.pingers
+  local task = pingers and first_of(pingers)
+  while task do
+    drop_first(pingers)
+    task.on = nil
+    resume(task, round_trip, err)
+    task = first_of(pingers)
+  end
+end
+
+-- The round trip of a ping, in seconds; or nil and why there is none.
+function Connection:ping()
+  local r = record(self, "ping")
+  local task = waiting("conn:ping")
+  local asked, err = raw.ping(r.handle)
+  if not asked then return nil, r.why or err end
+  r.pingers = r.pingers or queue(r)
+  task.wait, task.on = "ping", r
+  append(r.pingers, task, self)
+  return park(task)
+end
+
+function ws.on_pong(handle)
+  local conn = ws.objects[handle]
+  if conn then answer_pingers(conn._record, wake, (conn:latency())) end
+end
+
 -- Closing (S22 to S25) ----------------------------------------------------------------------
 
 ws.cancels.close = function(task)
@@ -332,6 +368,7 @@ function ws.end_connections()
       r.queue, r.binaries, r.head, r.tail = {}, {}, 1, 0
       r.ended, r.code, r.reason, r.why = true, 1006, "forked", "forked"
       refuse_senders(r, schedule)
+      answer_pingers(r, schedule, nil, "forked")
       local task = first_of(r.closers)
       while task do
         drop_first(r.closers)
@@ -363,6 +400,7 @@ function ws.on_closed(handle, code, text)
     unhold(r)
   end
   refuse_senders(r, wake)
+  answer_pingers(r, wake, nil, "closed")
   local closers = r.closers
   while true do
     task = first_of(closers)

@@ -8,7 +8,7 @@ local ceil, min = math.ceil, math.min
 local objects = ws.objects
 local deliver, wake = ws.deliver, ws.wake
 
-local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED = 1, 2, 3, 4, 5, 6, 7
+local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG = 1, 2, 3, 4, 5, 6, 7, 8
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
 -- system wakes the wait for a signal, but not for one that came just before it.
 local SLICE = 0.05
@@ -25,6 +25,8 @@ local function on_event(kind, handle, code, text)
   elseif kind == WRITABLE then
     local conn = objects[handle]
     if conn then ws.on_writable(conn, conn._record) end
+  elseif kind == PONG then
+    ws.on_pong(handle)
   elseif kind == OPEN then
     ws.on_open(handle)
   elseif kind == ACCEPTED then
