@@ -52,6 +52,8 @@ local function record(conn, name)
   return r
 end
 
+ws.connection_record = record
+
 function Connection:__tostring() return ("connection %.0f"):format(self._record.handle) end
 
 -- Connecting (S6 to S9) ---------------------------------------------------------------------
@@ -410,57 +412,6 @@ function ws.on_closed(handle, code, text)
     wake(task)
   end
   deliver(conn, r)
-end
-
--- Asking (S13) ------------------------------------------------------------------------------
-
-local Headers = {
-  __index = function(headers, name)
-    if type(name) == "string" then return rawget(headers, name:lower()) end
-  end,
-}
-
--- What is known of the request behind a handle, and the handle of its listener.
-function ws.request_of(handle)
-  local state, err, _, path, query, subprotocol, count, host, port, listener = raw.info(handle)
-  if not state then return nil, err end
-  local headers = setmetatable({}, Headers)
-  for index = 0, count - 1 do
-    local name, value = raw.header(handle, index)
-    if name then
-      name = name:lower()
-      local before = rawget(headers, name)
-      if before == nil then
-        headers[name] = value
-      elseif type(before) == "table" then
-        before[#before + 1] = value
-      else
-        headers[name] = { before, value }
-      end
-    end
-  end
-  if subprotocol == "" then subprotocol = nil end
-  return {
-    path = path,
-    query = query,
-    headers = headers,
-    subprotocol = subprotocol,
-    peer = { host = host, port = port },
-  }, listener
-end
-
-function Connection:request()
-  local request, err = ws.request_of(record(self, "request").handle)
-  if request then return request end
-  return nil, err
-end
-
--- The last and the smoothed round trip of the library's pings, in seconds; nil before the first.
-function Connection:latency()
-  local known = { raw.info(record(self, "latency").handle) }
-  local last, smoothed = known[11], known[12]
-  if not last or last == 0 then return nil end
-  return last / 1e6, smoothed / 1e6
 end
 
 function Connection:handle() return record(self, "handle").handle end
