@@ -283,10 +283,10 @@ impl Driver {
                 continue;
             }
             // Once we have sent our close frame, the peer's is what we read for.
-            if inbox.size() as u64 > limit && connection.first_close.get().is_some() {
-                continue;
+            inbox.is_cut_off |= inbox.size() as u64 > limit && connection.first_close.get().is_some();
+            if !inbox.is_cut_off {
+                inbox.push(message);
             }
-            inbox.push(message);
         }
         if inbox.size() as u64 > limit {
             connection.paused.store(true, Ordering::Release);

@@ -11,6 +11,8 @@ pub(crate) struct Inbox {
     size: usize,
     /// The guest knows the connection: events may be told.
     pub announced: bool,
+    /// A message did not fit any more: none goes in behind it.
+    pub is_cut_off: bool,
     /// Nothing more will come.
     pub ended: bool,
 }

@@ -205,6 +205,38 @@ TEST(S25_a_full_inbox_does_not_hide_the_peers_close_frame)
     CHECK_INT(loop_wait(&loop, CMWS_EVENT_CLOSED, server).status, CMWS_STATUS_OK);
 }
 
+/* Room that the guest makes afterwards is not for what comes behind a message that was dropped. */
+TEST(S25_what_is_dropped_while_closing_leaves_no_gap)
+{
+    struct loop loop;
+    char text[100];
+    int fd, last = -1;
+    cmws_options_t options = options_default();
+    cmws_message_t message;
+    cmws_handle_t server;
+    options.read_limit = 1000;
+    server = open_raw(&loop, &options, &fd);
+    CHECK_OK(cmws_connection_close(server, 1000, NULL, 0));
+    for (int i = 0; i < 40; i++) {
+        if (i == 20) {
+            sleep_ms(300);
+            for (int taken = 0; taken < 3; taken++) {
+                CHECK(next_message(&loop, server, &message));
+                CHECK_INT(atoi((const char *)message.data), ++last);
+                release(&message);
+            }
+        }
+        snprintf(text, sizeof text, "%-99d", i);
+        raw_send(fd, OP_TEXT, true, text, 99);
+    }
+    raw_send_close(fd, true, 1000, "");
+    while (next_message(&loop, server, &message)) {
+        CHECK_INT(atoi((const char *)message.data), ++last);
+        release(&message);
+    }
+    CHECK(last >= 5 && last < 20);
+}
+
 TEST(S25_close_timeout_when_the_peer_never_answers)
 {
     struct loop loop;
