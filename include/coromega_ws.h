@@ -44,7 +44,7 @@
 /**
  * Minor number of the ABI: a larger one has additions only.
  */
-#define CMWS_ABI_MINOR 1
+#define CMWS_ABI_MINOR 2
 
 /**
  * Done.
@@ -245,6 +245,21 @@
 #define CMWS_STATE_CLOSED 3
 
 /**
+ * There is no close frame.
+ */
+#define CMWS_CLOSED_BY_NOBODY 0
+
+/**
+ * The first close frame was ours.
+ */
+#define CMWS_CLOSED_BY_US 1
+
+/**
+ * The first close frame was the peer's.
+ */
+#define CMWS_CLOSED_BY_PEER 2
+
+/**
  * The outcome of a call: 0, or one of the `CMWS_STATUS_` numbers.
  */
 typedef int32_t cmws_status_t;
@@ -442,6 +457,34 @@ typedef struct cmws_connection_info_t {
    * The same, smoothed: each counts for an eighth.
    */
   uint32_t smoothed_latency_us;
+  /**
+   * Messages that were put into the inbox, and the bytes of their payloads, uncompressed.
+   */
+  uint64_t messages_received;
+  /**
+   * See `messages_received`.
+   */
+  uint64_t bytes_received;
+  /**
+   * Messages that were accepted for sending, and the bytes of their payloads, uncompressed.
+   */
+  uint64_t messages_sent;
+  /**
+   * See `messages_sent`.
+   */
+  uint64_t bytes_sent;
+  /**
+   * Who sent the first close frame: one of the `CMWS_CLOSED_BY_` numbers.
+   */
+  uint32_t closed_by;
+  /**
+   * 0.
+   */
+  uint32_t reserved2;
+  /**
+   * Our own address; empty with port 0 before it is open, and for a Unix socket.
+   */
+  struct cmws_address_t local;
 } cmws_connection_info_t;
 
 /**
@@ -469,6 +512,44 @@ typedef struct cmws_message_t {
    */
   void *owner;
 } cmws_message_t;
+
+/**
+ * What many connections have done. Only `connections` ever becomes less.
+ */
+typedef struct cmws_counters_t {
+  /**
+   * Connections that are open: those whose CLOSED has not been told.
+   */
+  uint64_t connections;
+  /**
+   * Connections that have opened.
+   */
+  uint64_t opened;
+  /**
+   * Opening handshakes that came to nothing, and connects that failed.
+   */
+  uint64_t failed;
+  /**
+   * Those of them that `max_connections` or `max_connections_per_address` refused.
+   */
+  uint64_t refused;
+  /**
+   * Messages that were put into inboxes.
+   */
+  uint64_t messages_received;
+  /**
+   * The bytes of their payloads, uncompressed.
+   */
+  uint64_t bytes_received;
+  /**
+   * Messages that were accepted for sending.
+   */
+  uint64_t messages_sent;
+  /**
+   * The bytes of their payloads, uncompressed.
+   */
+  uint64_t bytes_sent;
+} cmws_counters_t;
 
 #ifdef __cplusplus
 extern "C" {
@@ -814,6 +895,30 @@ void cmws_connection_free(cmws_handle_t connection);
  * message again does nothing.
  */
 void cmws_message_release(struct cmws_message_t *messages, uintptr_t message_size, uintptr_t count);
+
+/**
+ * What the connections have done that came through a listener, also those that it no longer has.
+ * `counters_size` is `sizeof(cmws_counters_t)`.
+ */
+cmws_status_t cmws_listener_counters(cmws_handle_t listener,
+                                     uintptr_t counters_size,
+                                     struct cmws_counters_t *out_counters);
+
+/**
+ * What all connections of the process have done, in every language of it; of a child of fork,
+ * since the fork. `counters_size` is `sizeof(cmws_counters_t)`.
+ */
+cmws_status_t cmws_process_counters(uintptr_t counters_size, struct cmws_counters_t *out_counters);
+
+/**
+ * The counters as text in Prometheus' exposition format (version 0.0.4, `Content-Type:
+ * text/plain; version=0.0.4`): a series for the connections that the process made, and one for
+ * each of its listeners that has not been freed.
+ *
+ * Stores up to `capacity` bytes of it at `text`, without a NUL, and in `out_length` how many there
+ * are, which may be more; a capacity of 0 only counts them.
+ */
+cmws_status_t cmws_process_metrics(char *text, uintptr_t capacity, uintptr_t *out_length);
 
 #ifdef __cplusplus
 }  // extern "C"

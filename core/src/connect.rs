@@ -111,7 +111,8 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
     match (result, runtime) {
         (Ok(upgraded), Ok(runtime)) => {
             let _ = connection.request.set(upgraded.request);
-            Driver::start(connection.clone(), upgraded.stream, upgraded.leftover, upgraded.agreed, runtime);
+            let Upgraded { stream, leftover, agreed, .. } = upgraded;
+            Driver::start(connection.clone(), stream, leftover, agreed, None, runtime);
             connection.announce();
         }
         (Err(error), _) | (_, Err(error)) => {

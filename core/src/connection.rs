@@ -1,6 +1,7 @@
 //! A connection: what guests and the runtime share of it.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -11,12 +12,14 @@ use std::{
 use atomic_waker::AtomicWaker;
 
 use crate::{
+    counters::{Tally, Traffic},
     error::{Error, Kind, Result},
     event::{Event, EventKind, Source},
     handle::{self, HandleKind},
     inbox::Inbox,
     latency::Latency,
     limits,
+    listener::Listener,
     mailbox::Mailbox,
     options::Options,
     process,
@@ -38,6 +41,16 @@ pub enum State {
     Closing = 2,
     /// Ended.
     Closed = 3,
+}
+
+/// Who sent the first close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ClosedBy {
+    /// We did.
+    Us = 1,
+    /// The peer did.
+    Peer = 2,
 }
 
 /// How a connection ended.
@@ -80,13 +93,17 @@ pub struct Connection {
     pub(crate) options: Arc<Options>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) request: OnceLock<Request>,
-    /// The handle of the listener that it came through.
-    pub(crate) listener: OnceLock<u64>,
+    /// The listener that it came through.
+    pub(crate) listener: OnceLock<Arc<Listener>>,
+    /// Our own address.
+    pub(crate) local: OnceLock<SocketAddr>,
     pub(crate) inbox: Mutex<Inbox>,
     pub(crate) writer: Mutex<Writer>,
     control: Mutex<Control>,
     /// The first close frame, whoever sent it.
     pub(crate) first_close: OnceLock<Close>,
+    /// It was the peer.
+    pub(crate) closed_by_peer: AtomicBool,
     pub(crate) end: OnceLock<End>,
     /// Wakes the runtime's side.
     pub(crate) waker: AtomicWaker,
@@ -125,10 +142,12 @@ impl Connection {
             options,
             request: OnceLock::new(),
             listener: OnceLock::new(),
+            local: OnceLock::new(),
             inbox: Mutex::default(),
             writer: Mutex::new(Writer::new(Encoder::new(role))),
             control: Mutex::default(),
             first_close: OnceLock::new(),
+            closed_by_peer: AtomicBool::new(false),
             end: OnceLock::new(),
             waker: AtomicWaker::new(),
             rung: AtomicBool::new(false),
@@ -198,6 +217,11 @@ impl Connection {
         let mut inbox = self.inbox();
         if self.end.set(End { error, text }).is_ok() {
             inbox.ended = true;
+            match (inbox.opened, self.role) {
+                (true, _) => self.count(Tally::ended),
+                (false, Role::Client) => self.count(Tally::failed),
+                (false, Role::Server) => {} // its listener counts it
+            }
             if inbox.announced {
                 self.tell(EventKind::Closed);
             }
@@ -311,7 +335,44 @@ impl Connection {
 
     /// The handle of the listener that it came through; 0 for a client's.
     pub fn listener(&self) -> u64 {
-        self.listener.get().copied().unwrap_or_default()
+        self.listener.get().map_or(0, |listener| listener.handle())
+    }
+
+    /// For the runtime: it opens.
+    pub(crate) fn opens(&self, local: Option<SocketAddr>) {
+        if let Some(local) = local {
+            let _ = self.local.set(local);
+        }
+        self.inbox().opened = true;
+        self.count(Tally::open);
+    }
+
+    /// Counts for the process, and for its listener or all clients.
+    pub(crate) fn count(&self, what: impl Fn(&Tally)) {
+        let process = self.mailbox.process();
+        what(&process.all);
+        match self.listener.get() {
+            Some(listener) => what(&listener.tally),
+            None => what(&process.clients),
+        }
+    }
+
+    /// What was received and what was sent.
+    pub fn traffic(&self) -> (Traffic, Traffic) {
+        let received = self.inbox().received;
+        (received, self.sent())
+    }
+
+    /// Our own address; None before it is open, and for a Unix socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local.get().copied()
+    }
+
+    /// Who sent the first close frame; None if there was none.
+    pub fn closed_by(&self) -> Option<ClosedBy> {
+        self.first_close.get().filter(|_| self.was_open())?;
+        let by_peer = self.closed_by_peer.load(Ordering::Acquire);
+        Some(if by_peer { ClosedBy::Peer } else { ClosedBy::Us })
     }
 
     /// The request of its opening handshake; None before that is known.

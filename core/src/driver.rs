@@ -18,8 +18,10 @@ use rustix::net::{RecvFlags, Shutdown};
 use tokio::io::Interest;
 
 use crate::{
+    admission::Admitted,
     burst,
     connection::Connection,
+    counters::Traffic,
     error::{Error, Kind, io_text},
     event::EventKind,
     limits,
@@ -33,10 +35,12 @@ use crate::{
 
 mod clocks;
 mod keepalive;
+mod rate;
 mod tls;
 
 use clocks::{Due, Watch};
 use keepalive::Keepalive;
+use rate::Rate;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +68,10 @@ pub(crate) struct Driver {
     /// Watches over a message that is not complete.
     watch: Option<Watch>,
     keepalive: Option<Keepalive>,
-    /// When it is to be woken, at the latest, for one of these three.
+    rate: Option<Box<Rate>>,
+    /// When `max_lifetime` is over.
+    retirement: Option<Instant>,
+    /// When it is to be woken, at the latest, for one of these five.
     alarm: Option<Instant>,
     /// With TLS, the runtime seals and writes.
     tls: Option<Box<Tls>>,
@@ -72,6 +79,8 @@ pub(crate) struct Driver {
     end: Option<Error>,
     /// Bytes that came along with the handshake, or that have not had their turn.
     leftover: Vec<u8>,
+    /// Its place among the connections of its listener.
+    _admitted: Option<Admitted>,
 }
 
 /// What reading once gave.
@@ -93,6 +102,7 @@ impl Driver {
         stream: Stream,
         mut leftover: Vec<u8>,
         agreed: Option<Agreed>,
+        admitted: Option<Admitted>,
         runtime: &'static Runtime,
     ) {
         let (socket, tls, opened) = stream.into_parts();
@@ -100,8 +110,11 @@ impl Driver {
         let socket = Arc::new(socket);
         let inflater = agreed.map(|agreed| Box::new(Inflater::new(agreed.receive)));
         let decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
+        connection.opens(socket.local());
         connection.open_writer(socket.clone(), tls.is_some(), agreed);
         let keepalive = Some(Keepalive::new(connection.options.ping_interval()));
+        let rate = Rate::new(&connection.options);
+        let retirement = connection.options.max_lifetime().map(|time| Instant::now() + time);
         let mut driver = Driver {
             connection,
             socket,
@@ -112,14 +125,15 @@ impl Driver {
             deadline: None,
             watch: None,
             keepalive,
+            rate,
+            retirement,
             alarm: None,
             tls,
             end: None,
             leftover,
+            _admitted: admitted,
         };
-        if let Some(first) = driver.keepalive.as_ref().and_then(|keepalive| keepalive.next) {
-            driver.set_alarm(first);
-        }
+        driver.set_next_alarm();
         runtime.spawn(driver);
     }
 
@@ -197,7 +211,9 @@ impl Driver {
 
     /// Whether messages have somewhere to go, or the peer's close frame is what we read for.
     fn takes_messages(&self) -> bool {
-        !self.connection.paused.load(Ordering::Acquire) || self.connection.first_close.get().is_some()
+        let has_room = !self.connection.paused.load(Ordering::Acquire)
+            && self.rate.as_ref().is_none_or(|rate| rate.until.is_none());
+        has_room || self.connection.first_close.get().is_some()
     }
 
     /// Reads once: the rest of a large payload in place, all else into the buffer that all
@@ -242,7 +258,8 @@ impl Driver {
 
     /// Decodes as many bytes as make one turn; the others are kept as they are.
     fn feed(&mut self, bytes: &mut [u8], incoming: &mut Incoming) {
-        let result = self.decoder.feed(bytes, limits::FEED, incoming);
+        let enough = self.rate.as_ref().map_or(limits::FEED, |rate| rate.room().min(limits::FEED));
+        let result = self.decoder.feed(bytes, enough, incoming);
         let taken = result.unwrap_or(bytes.len());
         self.take(incoming, result.err());
         if self.phase == Phase::Open && taken < bytes.len() {
@@ -258,6 +275,7 @@ impl Driver {
             self.connection.control().ask_pongs(&mut incoming.pings);
             self.connection.serve_writer();
         }
+        self.keep_to_rate(incoming);
         self.store(incoming.messages.drain(..));
         burst::grows(mem::take(&mut incoming.size));
         if let Some(payload) = incoming.pong.take() {
@@ -277,7 +295,7 @@ impl Driver {
         let connection = &self.connection;
         let limit = connection.options.read_limit;
         let mut inbox = connection.inbox();
-        let was_empty = inbox.is_empty();
+        let (was_empty, before) = (inbox.is_empty(), inbox.received);
         for message in messages {
             if connection.freed.load(Ordering::Relaxed) {
                 continue;
@@ -291,6 +309,10 @@ impl Driver {
         if inbox.size() as u64 > limit {
             connection.paused.store(true, Ordering::Release);
         }
+        let new = inbox.received - before;
+        if new != Traffic::default() {
+            connection.count(|tally| tally.received(new));
+        }
         if was_empty && !inbox.is_empty() && inbox.announced {
             connection.tell(EventKind::Readable);
         }
@@ -303,6 +325,7 @@ impl Driver {
             code => Close::new(code, ""),
         };
         if self.connection.first_close.set(close).is_ok() {
+            self.connection.closed_by_peer.store(true, Ordering::Release);
             self.connection.control().close = Some(answer);
             self.connection.serve_writer();
         }

@@ -2,13 +2,17 @@
 
 use std::collections::VecDeque;
 
-use crate::{limits, protocol::Message};
+use crate::{counters::Traffic, limits, protocol::Message};
 
 /// Messages in the order they came. Reading pauses while it is over its limit.
 #[derive(Default)]
 pub(crate) struct Inbox {
     messages: VecDeque<Message>,
     size: usize,
+    /// What was ever put in here.
+    pub received: Traffic,
+    /// It has been open.
+    pub opened: bool,
     /// The guest knows the connection: events may be told.
     pub announced: bool,
     /// A message did not fit any more: none goes in behind it.
@@ -33,6 +37,7 @@ impl Inbox {
 
     pub(crate) fn push(&mut self, message: Message) {
         self.size += cost(&message);
+        self.received.add(message.payload.len());
         self.messages.push_back(message);
     }
 

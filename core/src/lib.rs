@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod admission;
 mod alarms;
 mod bind;
 mod buffers;
@@ -13,6 +14,7 @@ mod burst;
 mod connect;
 mod connection;
 mod cork;
+mod counters;
 mod dial;
 mod drain;
 mod driver;
@@ -42,7 +44,8 @@ mod tls;
 mod wake;
 mod writer;
 
-pub use connection::{Connection, State};
+pub use connection::{ClosedBy, Connection, State};
+pub use counters::{Counters, Traffic, counters, metrics};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, EventKind, Source};
 pub use headers::Header;

@@ -94,6 +94,22 @@ pub const INSECURE: Limit = flag("insecure", Side::Client, 0.0);
 /// Whether each request is put to the program before it is answered.
 pub const REVIEW: Limit = flag("review", Side::Server, 0.0);
 
+/// How long a connection may be open before it is closed with 1001; 0: for ever.
+pub const MAX_LIFETIME: Limit = limit("max_lifetime", Unit::Seconds, 0.0, 0.0, DAY);
+/// The messages that a peer may send in a second, and at once; 0: any number. What is more waits.
+pub const MAX_MESSAGE_RATE: Limit = limit("max_message_rate", Unit::Count, 0.0, 0.0, 1e9);
+/// The same for the bytes in them.
+pub const MAX_BYTE_RATE: Limit = limit("max_byte_rate", Unit::Bytes, 0.0, 0.0, GIB);
+/// The connections of a listener; 0: any number. Further clients are answered with 503.
+pub const MAX_CONNECTIONS: Limit =
+    Limit { side: Side::Server, ..limit("max_connections", Unit::Count, 0.0, 0.0, 1e9) };
+/// The same for each address; further clients are answered with 429.
+pub const MAX_CONNECTIONS_PER_ADDRESS: Limit =
+    Limit { side: Side::Server, ..limit("max_connections_per_address", Unit::Count, 0.0, 0.0, 1e9) };
+/// Opening handshakes of a listener at a time; further clients wait with the system.
+pub const MAX_HANDSHAKES: Limit =
+    Limit { side: Side::Server, ..limit("max_handshakes", Unit::Count, 4096.0, 1.0, 1e9) };
+
 /// The time in which a listener's connections are closed. Given to the call, not to the listener.
 pub const DRAIN: Limit = Limit { side: Side::Server, ..limit("drain", Unit::Seconds, 10.0, 0.001, DAY) };
 
@@ -116,6 +132,12 @@ pub const LIMITS: &[Limit] = &[
     MAX_REDIRECTS,
     INSECURE,
     REVIEW,
+    MAX_LIFETIME,
+    MAX_MESSAGE_RATE,
+    MAX_BYTE_RATE,
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_ADDRESS,
+    MAX_HANDSHAKES,
 ];
 
 /// The fragments of one message.

@@ -18,8 +18,10 @@ use tokio::{
 };
 
 use crate::{
+    admission::Admission,
     bind::{Bound, SocketFile},
     connection::{Connection, State},
+    counters::{Counters, Tally},
     drain,
     driver::Driver,
     error::{Error, Kind, Result, io_text},
@@ -66,6 +68,10 @@ pub struct Listener {
     /// of a Unix socket, to be removed then.
     socket: Mutex<Option<(OwnedFd, Option<SocketFile>)>>,
     waiting: Mutex<Waiting>,
+    admission: Arc<Admission>,
+    /// Opening handshakes that may be under way.
+    handshakes: Arc<Semaphore>,
+    pub(crate) tally: Tally,
     /// Places for clients that wait; closed when the listener ends.
     places: Arc<Semaphore>,
     /// Never has a permit; closed when the listener ends.
@@ -90,6 +96,9 @@ impl Listener {
         let listener = Arc::new(Listener {
             handle: handle::new(HandleKind::Listener),
             mailbox,
+            admission: Arc::new(Admission::new(&options)),
+            handshakes: Arc::new(Semaphore::new(options.max_handshakes as usize)),
+            tally: Tally::default(),
             options: Arc::new(options),
             rules,
             tls,
@@ -242,6 +251,7 @@ impl Listener {
         let text = [reason, b"\0"].concat().into();
         self.end.set(End { error, text }).map_err(|_| Error::from(Kind::Closed))?;
         self.places.close();
+        self.handshakes.close();
         self.stopped.close();
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A Unix socket that was shut down is readable for ever without anything to accept, which
@@ -260,6 +270,17 @@ impl Listener {
             Connection::free(client.handle);
         }
         Ok(())
+    }
+
+    /// Counts for the process, too.
+    fn count(&self, what: impl Fn(&Tally)) {
+        what(&self.mailbox.process().all);
+        what(&self.tally);
+    }
+
+    /// What the connections that came through it have done.
+    pub fn counters(&self) -> Counters {
+        self.tally.counters()
     }
 
     /// Where it listens: an IP address and a port, or `unix:/path` and 0.
@@ -291,13 +312,22 @@ async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime)
             Ok(place) => drop(place),
             Err(_) => return,
         }
+        let Ok(turn) = listener.handshakes.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
             biased;
             _ = listener.stopped.acquire() => return,
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok(client) => runtime.spawn(greet(listener.clone(), client, runtime)),
+            Ok(client) => {
+                let listener = listener.clone();
+                runtime.spawn(async move {
+                    if !greet(&listener, client, runtime).await {
+                        listener.count(Tally::failed);
+                    }
+                    drop(turn);
+                });
+            }
             Err(e) => match Errno::from_io_error(&e) {
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     sleep(limits::ACCEPT_PAUSE).await
@@ -311,21 +341,32 @@ async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime)
     }
 }
 
-/// A client's handshake, then its connection.
-async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtime) {
+/// A client's handshake, then its connection. False if it comes to none, which a health check is
+/// not meant to.
+async fn greet(listener: &Arc<Listener>, client: Socket, runtime: &'static Runtime) -> bool {
     let deadline = Instant::now() + listener.options.open_timeout();
     let stream = match &listener.tls {
         Some(tls) => {
-            let Ok(session) = tls.session() else { return };
+            let Ok(session) = tls.session() else { return false };
             match timeout_at(deadline, Stream::secure(client, session, Role::Server)).await {
                 Ok(Ok(stream)) => stream,
-                _ => return,
+                _ => return false,
             }
         }
         None => Stream::Plain(client),
     };
     let asked = Client::read(stream, &listener.rules, &listener.options, deadline).await;
-    let Some((mut client, request)) = asked else { return };
+    let (mut client, request) = match asked {
+        Ok(asked) => asked,
+        Err(status) => return status == 200,
+    };
+    let admitted = match listener.admission.admit(request.peer().map(|peer| peer.ip())) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            listener.count(Tally::refused);
+            return client.refuse(&refusal).await;
+        }
+    };
     // The answer waits for a place: a client that has been answered can be taken.
     let place = match timeout_at(deadline, listener.places.clone().acquire_owned()).await {
         Ok(Ok(place)) => place,
@@ -335,7 +376,7 @@ async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtim
     let made = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone());
     let Ok(connection) = made else { return client.refuse(&Refusal::new(503, CLOSING)).await };
     let _ = connection.request.set(request);
-    let _ = connection.listener.set(listener.handle);
+    let _ = connection.listener.set(listener.clone());
     let mut unopened = Unopened { connection: Some(connection.clone()), error: None };
     let (mut subprotocol, mut lines) = (Vec::new(), Vec::new());
     if listener.options.review {
@@ -347,7 +388,7 @@ async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtim
                 if let Some(refusal) = refusal {
                     client.refuse(&refusal).await;
                 }
-                return;
+                return false;
             }
         }
     }
@@ -365,12 +406,14 @@ async fn greet(listener: Arc<Listener>, client: Socket, runtime: &'static Runtim
             unopened.connection = None;
             connection.control().review = None;
             connection.inbox().announced = false; // until it is taken
-            Driver::start(connection.clone(), stream, leftover, agreed, runtime);
+            Driver::start(connection.clone(), stream, leftover, agreed, Some(admitted), runtime);
             listener.offer(connection, place);
+            return true;
         }
         Ok(Err(e)) => unopened.error = Some(Error::new(Kind::Tcp, io_text(&e))),
         Err(_) => unopened.error = Some(Error::new(Kind::Timeout, "the client does not read its answer")),
     }
+    false
 }
 
 const CLOSING: &str = "The server is closing.\n";

@@ -35,6 +35,12 @@ pub struct Options {
     pub(crate) max_redirects: u32,
     pub(crate) insecure: bool,
     pub(crate) review: bool,
+    pub(crate) max_lifetime_ms: u32,
+    pub(crate) max_message_rate: u32,
+    pub(crate) max_byte_rate: u32,
+    pub(crate) max_connections: u32,
+    pub(crate) max_connections_per_address: u32,
+    pub(crate) max_handshakes: u32,
     pub(crate) texts: Texts,
 }
 
@@ -102,6 +108,12 @@ impl Default for Options {
             max_redirects: limits::MAX_REDIRECTS.default as u32,
             insecure: limits::INSECURE.default != 0.0,
             review: limits::REVIEW.default != 0.0,
+            max_lifetime_ms: milliseconds(limits::MAX_LIFETIME.default),
+            max_message_rate: limits::MAX_MESSAGE_RATE.default as u32,
+            max_byte_rate: limits::MAX_BYTE_RATE.default as u32,
+            max_connections: limits::MAX_CONNECTIONS.default as u32,
+            max_connections_per_address: limits::MAX_CONNECTIONS_PER_ADDRESS.default as u32,
+            max_handshakes: limits::MAX_HANDSHAKES.default as u32,
             texts: Texts::default(),
         }
     }
@@ -149,6 +161,12 @@ impl Options {
             "max_redirects" => self.max_redirects = value as u32,
             "insecure" => self.insecure = value != 0.0,
             "review" => self.review = value != 0.0,
+            "max_lifetime" => self.max_lifetime_ms = milliseconds(value),
+            "max_message_rate" => self.max_message_rate = value as u32,
+            "max_byte_rate" => self.max_byte_rate = value as u32,
+            "max_connections" => self.max_connections = value as u32,
+            "max_connections_per_address" => self.max_connections_per_address = value as u32,
+            "max_handshakes" => self.max_handshakes = value as u32,
             _ => return Err(unknown(name)),
         }
         Ok(())
@@ -204,8 +222,14 @@ impl Options {
                     (!texts.health_path.is_empty(), "health_path"),
                     (!texts.response_headers.is_empty(), "response_headers"),
                     (self.review, limits::REVIEW.name),
+                    (self.max_connections > 0, limits::MAX_CONNECTIONS.name),
+                    (self.max_connections_per_address > 0, limits::MAX_CONNECTIONS_PER_ADDRESS.name),
+                    (
+                        self.max_handshakes != limits::MAX_HANDSHAKES.default as u32,
+                        limits::MAX_HANDSHAKES.name,
+                    ),
                 ];
-                (wrong, "a listener")
+                (wrong.to_vec(), "a listener")
             }
             Role::Server => {
                 let wrong = [
@@ -213,9 +237,8 @@ impl Options {
                     (!texts.server_name.is_empty(), "server_name"),
                     (self.max_redirects > 0, limits::MAX_REDIRECTS.name),
                     (self.insecure, limits::INSECURE.name),
-                    (false, ""),
                 ];
-                (wrong, "a connect")
+                (wrong.to_vec(), "a connect")
             }
         };
         match wrong.iter().find(|(set, _)| *set) {
@@ -249,6 +272,11 @@ impl Options {
     /// None: no pings are sent.
     pub(crate) fn ping_interval(&self) -> Option<Duration> {
         (self.ping_interval_ms > 0).then(|| Duration::from_millis(self.ping_interval_ms.into()))
+    }
+
+    /// None: for ever.
+    pub(crate) fn max_lifetime(&self) -> Option<Duration> {
+        (self.max_lifetime_ms > 0).then(|| Duration::from_millis(self.max_lifetime_ms.into()))
     }
 
     pub(crate) fn ping_timeout(&self) -> Duration {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::{
     connection::Connection,
+    counters::Tally,
     error::{Error, Kind, Result},
     handle::{self, HandleKind, Table},
     listener::Listener,
@@ -21,6 +22,9 @@ pub(crate) struct Process {
     pub(crate) connections: Table<Connection>,
     pub(crate) listeners: Table<Listener>,
     pub(crate) tls: tls::Shared,
+    /// What all connections have done, and those of clients.
+    pub(crate) all: Tally,
+    pub(crate) clients: Tally,
     runtime: OnceLock<Runtime>,
     starting: Mutex<()>,
 }
@@ -36,6 +40,8 @@ impl Process {
             connections: Table::new(),
             listeners: Table::new(),
             tls: tls::Shared::new(),
+            all: Tally::default(),
+            clients: Tally::default(),
             runtime: OnceLock::new(),
             starting: Mutex::new(()),
         })

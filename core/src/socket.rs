@@ -50,6 +50,14 @@ impl Socket {
             Socket::Unix(_) => None,
         }
     }
+
+    /// Our own IP address; a Unix socket has none.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Tcp(s) => s.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
 }
 
 impl AsFd for Socket {

@@ -19,6 +19,7 @@ use tokio::io::Interest;
 
 use crate::{
     connection::Connection,
+    counters::Traffic,
     error::{Kind, Result},
     event::EventKind,
     limits,
@@ -46,6 +47,9 @@ pub(crate) struct Writer {
     notify: bool,
     /// Bytes that must leave before the last pong has left: only then may there be another.
     pong: usize,
+    /// What was ever accepted, and how much of it the tallies know.
+    sent: Traffic,
+    counted: Traffic,
     /// Our close frame is in `out`, or has left: nothing may follow it.
     closed: bool,
     /// The socket has failed or is gone.
@@ -65,6 +69,8 @@ impl Writer {
             blocked: false,
             notify: false,
             pong: 0,
+            sent: Traffic::default(),
+            counted: Traffic::default(),
             closed: false,
             broken: false,
         }
@@ -140,6 +146,11 @@ impl Writer {
 
     /// Sees to what a write has left behind.
     fn wrote(&mut self, connection: &Arc<Connection>) {
+        if self.counted != self.sent {
+            let new = self.sent - self.counted;
+            self.counted = self.sent;
+            connection.count(|tally| tally.sent(new));
+        }
         if self.queued() == 0 {
             self.out.clear();
             self.start = 0;
@@ -372,6 +383,7 @@ impl Connection {
                 && !w.blocked
                 && w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
             {
+                w.sent.add(payload.len());
                 w.corked = false;
                 w.write(self, payload);
                 w.wrote(self);
@@ -381,6 +393,7 @@ impl Connection {
                 w.out.truncate(length);
                 return Err(e);
             }
+            w.sent.add(payload.len());
             if w.blocked {
                 // The runtime writes when the socket has room.
             } else if w.pending() < limits::CORK_SIZE && self.mailbox.cork.is_on() {
@@ -393,6 +406,11 @@ impl Connection {
             }
             Ok(())
         })
+    }
+
+    /// What was accepted for sending.
+    pub(crate) fn sent(&self) -> Traffic {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).sent
     }
 
     /// Queues this close frame behind what was accepted. The first close of a connection counts:

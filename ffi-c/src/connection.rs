@@ -1,10 +1,10 @@
 //! Connections: sending, receiving, closing, and what is known of them.
 
-use std::{ffi::c_char, time::Duration};
+use std::{ffi::c_char, net::SocketAddr, time::Duration};
 
 use coromega_ws_abi::{
-    CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, CMWS_SEND_UNCOMPRESSED, cmws_connection_info_t,
-    cmws_handle_t, cmws_header_t, cmws_message_t, cmws_status_t,
+    CMWS_CLOSED_BY_NOBODY, CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, CMWS_SEND_UNCOMPRESSED,
+    cmws_connection_info_t, cmws_handle_t, cmws_header_t, cmws_message_t, cmws_status_t,
 };
 use coromega_ws_core::{Connection, MessageKind};
 
@@ -25,8 +25,13 @@ pub unsafe extern "C" fn cmws_connection_info(
         let connection = Connection::find(connection)?;
         let (close_code, close_reason) = connection.close_info().unwrap_or_default();
         let request = connection.request();
+        let (received, sent) = connection.traffic();
         let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let (latency, smoothed) = connection.latency().unwrap_or_default();
+        let address = |address: Option<SocketAddr>| match address {
+            Some(address) => address_to_c(&address.ip().to_string(), address.port()),
+            None => address_to_c("", 0),
+        };
         let part = |part: Option<&[u8]>| {
             let part = part.unwrap_or_default();
             (part.as_ptr().cast::<c_char>(), part.len())
@@ -48,13 +53,17 @@ pub unsafe extern "C" fn cmws_connection_info(
             subprotocol,
             subprotocol_length,
             header_count: request.map_or(0, |r| r.header_count()),
-            peer: match request.and_then(|r| r.peer()) {
-                Some(peer) => address_to_c(&peer.ip().to_string(), peer.port()),
-                None => address_to_c("", 0),
-            },
+            peer: address(request.and_then(|r| r.peer())),
             listener: connection.listener(),
             latency_us: micros(latency),
             smoothed_latency_us: micros(smoothed),
+            messages_received: received.messages,
+            bytes_received: received.bytes,
+            messages_sent: sent.messages,
+            bytes_sent: sent.bytes,
+            closed_by: connection.closed_by().map_or(CMWS_CLOSED_BY_NOBODY, |by| by as u32),
+            reserved2: 0,
+            local: address(connection.local()),
         };
         // SAFETY: as this function's contract says. The texts are the connection's own.
         unsafe { store_sized(out_info, info_size, info) }

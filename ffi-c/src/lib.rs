@@ -3,6 +3,7 @@
 #![allow(clippy::missing_safety_doc)] // each function's contract is the header's prose
 
 mod connection;
+mod counters;
 mod error;
 mod guard;
 mod listener;
@@ -13,6 +14,7 @@ mod signatures;
 mod version;
 
 pub use connection::*;
+pub use counters::*;
 pub use error::*;
 pub use listener::*;
 pub use mailbox::*;

@@ -209,6 +209,30 @@ pub unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
     12
 }
 
+/// `details(connection)` returns state, who closed it, our host and port, and the messages and bytes
+/// received and sent; or nil and why.
+pub unsafe extern "C-unwind" fn details(state: *mut lua_State) -> c_int {
+    // SAFETY: as in `info`.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let mut known = MaybeUninit::<cmws_connection_info_t>::zeroed();
+        let size = size_of::<cmws_connection_info_t>();
+        let status = cmws_connection_info(connection, size, known.as_mut_ptr());
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        let known = known.as_ptr();
+        lua_pushinteger(state, (*known).state.into());
+        lua_pushinteger(state, (*known).closed_by.into());
+        listener::push_address(state, &raw const (*known).local);
+        lua_pushinteger(state, (*known).messages_received as lua_Integer);
+        lua_pushinteger(state, (*known).bytes_received as lua_Integer);
+        lua_pushinteger(state, (*known).messages_sent as lua_Integer);
+        lua_pushinteger(state, (*known).bytes_sent as lua_Integer);
+    }
+    8
+}
+
 /// `header(connection, index)` returns the name and the value of a header of the request, the
 /// first of which has index 0; or nil and why.
 pub unsafe extern "C-unwind" fn header(state: *mut lua_State) -> c_int {

@@ -5,6 +5,7 @@
 //! anything to drop while it calls Lua: an error of Lua's may leave them at any such call.
 
 mod connection;
+mod counters;
 mod error;
 mod listener;
 mod mailbox;
@@ -42,7 +43,7 @@ const CHUNKS: [(&CStr, &str); 15] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 29] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 32] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
@@ -56,6 +57,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 29] = [
     (c"receive", connection::receive),
     (c"close", connection::close),
     (c"info", connection::info),
+    (c"details", connection::details),
     (c"header", connection::header),
     (c"ping", connection::ping),
     (c"answer", connection::answer),
@@ -69,6 +71,8 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 29] = [
     (c"drain", listener::drain),
     (c"connections", listener::connections),
     (c"free_listener", listener::free),
+    (c"counters", counters::counters),
+    (c"metrics", counters::metrics),
     (c"is_option", options::is_option),
     (c"status_text", error::status_text),
     (c"version", error::version),

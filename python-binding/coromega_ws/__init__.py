@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from . import _native
 from .connection import Connection, ForeignConnection, check_callback
+from .counters import Counters, Info, counters, metrics
 from .error import (
     Busy,
     ConnectError,
@@ -60,12 +61,14 @@ __all__ = [
     "ConnectTimeout",
     "Connection",
     "ConnectionClosed",
+    "Counters",
     "DnsError",
     "Error",
     "ForeignConnection",
     "Forked",
     "HandshakeError",
     "HttpError",
+    "Info",
     "InternalError",
     "InvalidAddress",
     "InvalidArgument",
@@ -85,9 +88,11 @@ __all__ = [
     "Unsupported",
     "WouldBlock",
     "connect_to_websocket",
+    "counters",
     "create_websocket_server",
     "from_handle",
     "halt",
+    "metrics",
     "on_error",
     "run",
     "sleep",

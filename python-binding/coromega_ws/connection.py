@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from . import _native
+from .counters import Info, info_of
 from .error import ConnectionClosed, InvalidArgument, InvalidClose, from_status, in_connect
 from .request import Request, request_of
 from .waiting import Once
@@ -125,6 +126,10 @@ class Connection(_native.Connection):
         if self._known_request is None:
             self._known_request = request_of(self.handle)
         return self._known_request
+
+    def info(self) -> Info:
+        """Its state, addresses, end, and how many messages and bytes it received and sent."""
+        return info_of(self.handle)
 
     @property
     def latency(self) -> tuple[float, float] | None:

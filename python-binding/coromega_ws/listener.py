@@ -10,6 +10,7 @@ from typing import Any
 
 from . import _native
 from .connection import Connection, check_callback, is_async
+from .counters import Counters
 from .error import ConnectionClosed
 from .mailbox import is_early
 from .request import Request, review
@@ -25,6 +26,7 @@ class Listener:
         "_dead",
         "_draining",
         "_handle",
+        "_last_counters",
         "_mailbox",
         "_max_callbacks",
         "_on_conn",
@@ -50,6 +52,7 @@ class Listener:
         self._on_dead: Callable[[str], Any] | None = None
         self._accepted_handles: deque[int] = deque()
         self._reason: str | None = None
+        self._last_counters: Counters | None = None
         self._dead = Once()
         self._draining = False
         mailbox.add_listener(handle, self)
@@ -113,6 +116,10 @@ class Listener:
         found = map(self._mailbox.lookup, _native.listener_connections(self._handle))
         return [connection for connection in found if connection is not None]
 
+    def counters(self) -> Counters:
+        """What the connections that came through it have done; after its end, had done by then."""
+        return self._last_counters or Counters(*_native.listener_counters(self._handle))
+
     def __repr__(self) -> str:
         state = "" if self._reason is None else f" dead: {self._reason}"
         return f"<coromega_ws.Listener {self._address[0]}:{self._address[1]}{state}>"
@@ -152,6 +159,7 @@ class Listener:
 
     def _died(self, reason: str) -> None:
         self._reason = reason
+        self._last_counters = self.counters()
         self._mailbox.remove_listener(self._handle)
         self._dead.set()
         self._tell_dead()

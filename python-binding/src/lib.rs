@@ -6,6 +6,7 @@ mod asyncio;
 mod awaitable;
 mod callback;
 mod connection;
+mod counters;
 mod delivery;
 mod error;
 mod event;
@@ -46,6 +47,8 @@ mod _native {
     #[pymodule_export]
     use crate::connection::Connection;
     #[pymodule_export]
+    use crate::counters::{listener_counters, process_counters, process_metrics};
+    #[pymodule_export]
     use crate::error::status_words;
     #[pymodule_export]
     use crate::foreign::{close_foreign, foreign_state, send_foreign};
@@ -65,7 +68,9 @@ mod _native {
     #[pymodule_export]
     use crate::receive::Receive;
     #[pymodule_export]
-    use crate::request::{connection_answer, connection_latency, connection_ping, connection_request};
+    use crate::request::{
+        connection_answer, connection_info, connection_latency, connection_ping, connection_request,
+    };
     #[pymodule_export]
     use crate::waiter::Waiter;
 

@@ -69,6 +69,33 @@ pub fn connection_request(py: Python<'_>, connection: u64) -> PyResult<Request> 
     })
 }
 
+/// State, who closed it, the peer's and our own address, subprotocol, close code and reason, and
+/// messages and bytes received and sent.
+type Info = (u32, u32, (String, u16), (String, u16), String, u16, String, u64, u64, u64, u64);
+
+/// What a connection is and has done. The handle is kept as for `connection_request`.
+#[pyfunction]
+pub fn connection_info(py: Python<'_>, connection: u64) -> PyResult<Info> {
+    let info = info(py, connection)?;
+    // SAFETY: the texts live until the connection is freed.
+    let (subprotocol, reason) = unsafe {
+        (text(info.subprotocol, info.subprotocol_length), text(info.close_reason, info.close_reason_length))
+    };
+    Ok((
+        info.state,
+        info.closed_by,
+        address_of(&info.peer),
+        address_of(&info.local),
+        subprotocol,
+        info.close_code,
+        reason,
+        info.messages_received,
+        info.bytes_received,
+        info.messages_sent,
+        info.bytes_sent,
+    ))
+}
+
 /// The last and the smoothed round trip in seconds; None before the first.
 #[pyfunction]
 pub fn connection_latency(py: Python<'_>, connection: u64) -> PyResult<Option<(f64, f64)>> {

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{Driver, Phase};
-use crate::{error::Kind, protocol::Violation};
+use crate::{
+    error::Kind,
+    limits,
+    protocol::{Close, GOING_AWAY, Incoming, Violation},
+};
 
 /// Since when a message is not complete.
 pub(super) struct Watch {
@@ -43,13 +47,22 @@ impl Driver {
             return Due::Close;
         }
         self.look_at_message(now);
+        self.retire(now);
+        self.look_at_rate(now);
         let is_dead = self.keep_alive(now);
+        self.set_next_alarm();
+        if is_dead { Due::Pong } else { Due::Nothing }
+    }
+
+    /// Has the alarm ring for what is due next.
+    pub(super) fn set_next_alarm(&mut self) {
         let watch = self.watch.as_ref().map(|watch| watch.next);
         let keepalive = self.keepalive.as_ref().and_then(|keepalive| keepalive.next);
-        if let Some(first) = [self.deadline, watch, keepalive].into_iter().flatten().min() {
+        let rate = self.rate.as_ref().and_then(|rate| rate.until);
+        let all = [self.deadline, watch, keepalive, rate, self.retirement];
+        if let Some(first) = all.into_iter().flatten().min() {
             self.set_alarm(first);
         }
-        if is_dead { Due::Pong } else { Due::Nothing }
     }
 
     /// Has the alarm ring at this time, if it does not ring before.
@@ -97,6 +110,35 @@ impl Driver {
                 self.watch = Some(Watch { number, since, held, next: alarm });
                 self.set_alarm(alarm);
             }
+        }
+    }
+
+    /// Closes the connection when `max_lifetime` is over.
+    fn retire(&mut self, now: Instant) {
+        if self.retirement.is_some_and(|at| at <= now) {
+            self.retirement = None;
+            let close = Close::new(GOING_AWAY, "max_lifetime is over");
+            if self.connection.first_close.set(close.clone()).is_ok() {
+                self.connection.control().close = Some(close);
+                self.connection.serve_writer();
+            }
+        }
+    }
+
+    /// Counts what came for its rate; what is over it is not read before its time.
+    pub(super) fn keep_to_rate(&mut self, incoming: &Incoming) {
+        let Some(rate) = &mut self.rate else { return };
+        let messages = incoming.messages.len();
+        let bytes = incoming.size.saturating_sub(messages * limits::MESSAGE_COST);
+        rate.count(messages, bytes, Instant::now());
+        if let Some(until) = rate.until {
+            self.set_alarm(until);
+        }
+    }
+
+    fn look_at_rate(&mut self, now: Instant) {
+        if let Some(rate) = self.rate.as_mut().filter(|rate| rate.until.is_some_and(|until| until <= now)) {
+            rate.count(0, 0, now);
         }
     }
 

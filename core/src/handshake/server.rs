@@ -26,14 +26,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Reads the request's head and checks it. None if that fails: then the client has been
-    /// answered, if it is still there.
+    /// Reads the request's head and checks it. Fails with the status that the client has been
+    /// answered with, 0 if it is not there any more.
     pub(crate) async fn read(
         socket: Stream,
         rules: &Rules,
         options: &Options,
         deadline: Instant,
-    ) -> Option<(Client, Request)> {
+    ) -> Result<(Client, Request), u16> {
         let peer = socket.peer();
         let mut stream = Head::new(socket);
         let refusal = match timeout_at(deadline, stream.read()).await {
@@ -44,7 +44,7 @@ impl Client {
                 match checked {
                     Ok(((agreed, extensions), asked)) => {
                         let client = Client { stream, accept: asked.accept, agreed, extensions };
-                        return Some((client, asked.request));
+                        return Ok((client, asked.request));
                     }
                     Err(refusal) => refusal,
                 }
@@ -55,11 +55,11 @@ impl Client {
             Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidInput => {
                 Refusal::new(400, "This port does not speak TLS: use ws:// or http://.\n")
             }
-            Ok(Err(_)) => return None,
+            Ok(Err(_)) => return Err(0),
             Err(_) => Refusal::new(408, "The request did not come in time.\n"),
         };
         refuse(stream, &refusal).await;
-        None
+        Err(refusal.status)
     }
 
     /// Waits until the client is gone. What it sends meanwhile is kept, up to the size of a head.
@@ -91,9 +91,10 @@ impl Client {
         self.stream.release()
     }
 
-    /// Sends another answer, and ends the socket.
-    pub(crate) async fn refuse(self, refusal: &Refusal) {
+    /// Sends another answer, and ends the socket: no connection comes of it.
+    pub(crate) async fn refuse(self, refusal: &Refusal) -> bool {
         refuse(self.stream, refusal).await;
+        false
     }
 }
 

@@ -11,7 +11,7 @@ use core::ffi::{c_char, c_void};
 /// Major number of the ABI: another one is another library.
 pub const CMWS_ABI_MAJOR: u32 = 0;
 /// Minor number of the ABI: a larger one has additions only.
-pub const CMWS_ABI_MINOR: u32 = 1;
+pub const CMWS_ABI_MINOR: u32 = 2;
 
 /// The outcome of a call: 0, or one of the `CMWS_STATUS_` numbers.
 pub type cmws_status_t = i32;
@@ -103,6 +103,13 @@ pub const CMWS_STATE_OPEN: u32 = 1;
 pub const CMWS_STATE_CLOSING: u32 = 2;
 /// Ended. The inbox may still hold messages.
 pub const CMWS_STATE_CLOSED: u32 = 3;
+
+/// There is no close frame.
+pub const CMWS_CLOSED_BY_NOBODY: u32 = 0;
+/// The first close frame was ours.
+pub const CMWS_CLOSED_BY_US: u32 = 1;
+/// The first close frame was the peer's.
+pub const CMWS_CLOSED_BY_PEER: u32 = 2;
 
 /// Something that happened, as `cmws_mailbox_poll` tells it.
 #[repr(C)]
@@ -206,6 +213,42 @@ pub struct cmws_connection_info_t {
     pub latency_us: u32,
     /// The same, smoothed: each counts for an eighth.
     pub smoothed_latency_us: u32,
+    /// Messages that were put into the inbox, and the bytes of their payloads, uncompressed.
+    pub messages_received: u64,
+    /// See `messages_received`.
+    pub bytes_received: u64,
+    /// Messages that were accepted for sending, and the bytes of their payloads, uncompressed.
+    pub messages_sent: u64,
+    /// See `messages_sent`.
+    pub bytes_sent: u64,
+    /// Who sent the first close frame: one of the `CMWS_CLOSED_BY_` numbers.
+    pub closed_by: u32,
+    /// 0.
+    pub reserved2: u32,
+    /// Our own address; empty with port 0 before it is open, and for a Unix socket.
+    pub local: cmws_address_t,
+}
+
+/// What many connections have done. Only `connections` ever becomes less.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct cmws_counters_t {
+    /// Connections that are open: those whose CLOSED has not been told.
+    pub connections: u64,
+    /// Connections that have opened.
+    pub opened: u64,
+    /// Opening handshakes that came to nothing, and connects that failed.
+    pub failed: u64,
+    /// Those of them that `max_connections` or `max_connections_per_address` refused.
+    pub refused: u64,
+    /// Messages that were put into inboxes.
+    pub messages_received: u64,
+    /// The bytes of their payloads, uncompressed.
+    pub bytes_received: u64,
+    /// Messages that were accepted for sending.
+    pub messages_sent: u64,
+    /// The bytes of their payloads, uncompressed.
+    pub bytes_sent: u64,
 }
 
 /// Options of a connect, or of a listener and the connections it accepts.
@@ -281,7 +324,11 @@ functions! {
     cmws_listener_close(listener: cmws_handle_t, reason: *const c_char, reason_length: usize) -> cmws_status_t;
     cmws_listener_drain(listener: cmws_handle_t, seconds: f64, reason: *const c_char, reason_length: usize) -> cmws_status_t;
     cmws_listener_connections(listener: cmws_handle_t, connections: *mut cmws_handle_t, capacity: usize, out_count: *mut usize) -> cmws_status_t;
+    cmws_listener_counters(listener: cmws_handle_t, counters_size: usize, out_counters: *mut cmws_counters_t) -> cmws_status_t;
     cmws_listener_free(listener: cmws_handle_t);
+
+    cmws_process_counters(counters_size: usize, out_counters: *mut cmws_counters_t) -> cmws_status_t;
+    cmws_process_metrics(text: *mut c_char, capacity: usize, out_length: *mut usize) -> cmws_status_t;
 
     cmws_connection_info(connection: cmws_handle_t, info_size: usize, out_info: *mut cmws_connection_info_t) -> cmws_status_t;
     cmws_connection_header(connection: cmws_handle_t, index: usize, header_size: usize, out_header: *mut cmws_header_t) -> cmws_status_t;

@@ -36,6 +36,8 @@ method("pause", ws.pause)
 method("get_resume", ws.get_resume)
 method("now", ws.raw.time)
 method("print", ws.print)
+method("counters", function() return ws.raw.counters() end)
+method("metrics", function() return ws.raw.metrics() end)
 method("on_error", function(fn)
   ws.expect_function(fn, "coromega:on_error", 4)
   ws.handler = fn

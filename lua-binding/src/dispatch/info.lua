@@ -52,3 +52,29 @@ function Connection:latency()
   if not last or last == 0 then return nil end
   return last / 1e6, smoothed / 1e6
 end
+
+local STATES = { [0] = "connecting", "open", "closing", "closed" }
+local CLOSED_BY = { "us", "peer" }
+
+-- What the connection is and has done. Nil and why in a child of fork.
+function Connection:info()
+  local handle = record(self, "info").handle
+  local state, closed_by, local_host, local_port, received, received_bytes, sent, sent_bytes =
+    raw.details(handle)
+  if not state then return nil, closed_by end
+  local _, code, reason, _, _, subprotocol, _, host, port = raw.info(handle)
+  if subprotocol == "" then subprotocol = nil end
+  return {
+    state = STATES[state],
+    peer = { host = host, port = port },
+    local_address = { host = local_host, port = local_port },
+    subprotocol = subprotocol,
+    close_code = code ~= 0 and code or nil,
+    close_reason = code ~= 0 and reason or nil,
+    closed_by = CLOSED_BY[closed_by],
+    messages_received = received,
+    bytes_received = received_bytes,
+    messages_sent = sent,
+    bytes_sent = sent_bytes,
+  }
+end

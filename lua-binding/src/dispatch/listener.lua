@@ -127,6 +127,7 @@ function ws.on_dead(handle, reason)
   listening_count = listening_count - 1
   local r = listener._record
   r.dead, r.reason = true, reason
+  r.counters = raw.counters(handle)
   raw.free_listener(handle)
   turn(listener, r)
 end
@@ -208,6 +209,14 @@ function Listener:close(reason, options)
   task.wait, task.on = "drain", r
   append(r.closers, task, self)
   return ws.park(task)
+end
+
+-- What the connections that came through it have done; as it was when it stopped, afterwards.
+function Listener:counters()
+  local r = record(self, "counters")
+  if r.handle and not r.counters then return raw.counters(r.handle) end
+  if r.counters then return r.counters end
+  return nil, r.reason
 end
 
 -- The connections that came through it and have not ended, the oldest first.
