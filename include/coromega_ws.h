@@ -152,9 +152,9 @@
 #define CMWS_STATUS_RESOURCES 20
 
 /**
- * This version can't do that yet.
+ * The connection was lost and is being made again: nothing was accepted.
  */
-#define CMWS_STATUS_UNSUPPORTED 21
+#define CMWS_STATUS_AWAY 21
 
 /**
  * A fault of the library itself.
@@ -162,7 +162,7 @@
 #define CMWS_STATUS_INTERNAL 22
 
 /**
- * A client connection is open.
+ * A client connection is open; with the option `reconnect`, also when it is open again.
  */
 #define CMWS_EVENT_OPEN 1
 
@@ -201,6 +201,12 @@
  * The pong that `cmws_connection_ping` asked for has come.
  */
 #define CMWS_EVENT_PONG 8
+
+/**
+ * With the option `reconnect`: a connection was lost, or an attempt to make it again has failed. It
+ * is tried again, until OPEN or CLOSED.
+ */
+#define CMWS_EVENT_LOST 9
 
 /**
  * A text message: UTF-8 (RFC 6455, 5.6).
@@ -320,7 +326,7 @@ typedef struct cmws_event_t {
    */
   uint32_t kind;
   /**
-   * CLOSED: `CMWS_STATUS_OK` after a closing handshake, else what ended or prevented the
+   * CLOSED, LOST: `CMWS_STATUS_OK` after a closing handshake, else what ended or prevented the
    * connection. DEAD: `CMWS_STATUS_OK` if it was closed, else why it stopped. Otherwise 0.
    */
   cmws_status_t status;
@@ -329,12 +335,12 @@ typedef struct cmws_event_t {
    */
   cmws_handle_t handle;
   /**
-   * CLOSED: the code of the first close frame, whoever sent it; 1005 if that had none; 1006 if
+   * CLOSED, LOST: the code of the first close frame, whoever sent it; 1005 if that had none; 1006 if
    * there was no close frame (RFC 6455, 7.1.5).
    */
   uint16_t close_code;
   /**
-   * CLOSED with `CMWS_STATUS_HTTP`: the HTTP status of the server's answer.
+   * CLOSED, LOST with `CMWS_STATUS_HTTP`: the HTTP status of the server's answer.
    */
   uint16_t http_status;
   /**
@@ -342,7 +348,7 @@ typedef struct cmws_event_t {
    */
   uint32_t reserved;
   /**
-   * CLOSED: the close reason, or why a connection never opened. DEAD: the reason.
+   * CLOSED: the close reason, or why a connection never opened. LOST: what happened. DEAD: the reason.
    * UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox or its close.
    */
   const char *text;
@@ -683,7 +689,8 @@ cmws_status_t cmws_mailbox_close(cmws_handle_t mailbox);
  *
  * Without the option `proxy`, the environment's variables for proxies are read in this call.
  *
- * Returns the handle at once. One event follows: OPEN, or CLOSED with what failed. The attempt
+ * Returns the handle at once. One event follows: OPEN, or CLOSED with what failed; with the option
+ * `reconnect`, LOST and OPEN follow each other after the first OPEN, until CLOSED. The attempt
  * ends within `open_timeout`; freeing the handle ends it, too. What is wrong with the arguments
  * is told by the status (INVALID_ADDRESS, INVALID_HEADER, INVALID_ARGUMENT, ...), before any network
  * activity; then there is no handle.

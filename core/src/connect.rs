@@ -10,9 +10,10 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     task::Poll,
+    time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     address::{Address, without_user},
@@ -34,6 +35,7 @@ use crate::{
 };
 
 /// A connect whose address, headers and options are good.
+#[derive(Clone)]
 pub(crate) struct Attempt {
     address: Address,
     proxy: Option<Proxy>,
@@ -88,8 +90,8 @@ fn check_subprotocols(subprotocols: &[String], fields: &[Field]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the connection, and then drives it; or tells why it can't be made.
-pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
+/// Makes the connection after a delay, and then drives it; or tells why it can't be made.
+pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt, delay: Duration) {
     let shown = attempt.address.shown.clone();
     let process = connection.mailbox.process();
     let (limit, step) = (connection.options.open_timeout(), AtomicU8::new(0));
@@ -99,13 +101,20 @@ pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt) {
         connection.waker.register(cx.waker());
         if connection.first_close.get().is_some() { Poll::Ready(()) } else { Poll::Pending }
     });
+    let upgraded = async {
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        timeout(limit, caught(upgrade(attempt, process, at))).await.unwrap_or_else(|_| {
+            let step = Step::ALL.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&Step::Lookup);
+            let text = format!("timed out after {} s, {}", limit.as_secs_f64(), step.text());
+            Err(Error::new(Kind::Timeout, text))
+        })
+    };
     let result = tokio::select! {
         biased;
         () = given_up => Err(Error::new(Kind::Closed, "closed before it was open")),
-        result = timeout(limit, caught(upgrade(attempt, process, at))) => result.unwrap_or_else(|_| {
-            let step = Step::ALL.get(usize::from(step.load(Ordering::Relaxed))).unwrap_or(&Step::Lookup);
-            Err(Error::new(Kind::Timeout, format!("timed out after {} s, {}", limit.as_secs_f64(), step.text())))
-        }),
+        result = upgraded => result,
     };
     let runtime = process.runtime();
     match (result, runtime) {

@@ -24,6 +24,7 @@ use crate::{
     options::Options,
     process,
     protocol::{self, Close, Encoder, Message, NO_CLOSE_FRAME, PingPayload, Role},
+    reconnect::Plan,
     request::Request,
     review::Review,
     writer::Writer,
@@ -58,7 +59,7 @@ pub(crate) struct End {
     /// None after a closing handshake, else what ended or prevented it.
     pub error: Option<Error>,
     /// What an event tells of it, ended by a NUL.
-    text: Box<[u8]>,
+    pub text: Box<[u8]>,
 }
 
 /// What guests and the runtime leave for each other: control frames that the runtime wants sent,
@@ -91,6 +92,8 @@ pub struct Connection {
     pub(crate) handle: u64,
     pub(crate) role: Role,
     pub(crate) options: Arc<Options>,
+    /// How it is made again when it is lost.
+    pub(crate) plan: Option<Arc<Plan>>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) request: OnceLock<Request>,
     /// The listener that it came through.
@@ -135,11 +138,36 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that its handle names from now on.
-    pub(crate) fn new(mailbox: Arc<Mailbox>, role: Role, options: Arc<Options>) -> Result<Arc<Connection>> {
-        let connection = Arc::new(Connection {
-            handle: handle::new(HandleKind::Connection),
+    pub(crate) fn new(
+        mailbox: Arc<Mailbox>,
+        role: Role,
+        options: Arc<Options>,
+        plan: Option<Arc<Plan>>,
+    ) -> Result<Arc<Connection>> {
+        let handle = handle::new(HandleKind::Connection);
+        let connection = Connection::make(handle, mailbox, role, options, plan);
+        connection.mailbox.adopt_connection(&connection)?;
+        Ok(connection)
+    }
+
+    /// One that is to take the place of a client's connection, not open yet.
+    pub(crate) fn again(before: &Connection) -> Arc<Connection> {
+        let (mailbox, options) = (before.mailbox.clone(), before.options.clone());
+        Connection::make(before.handle, mailbox, before.role, options, before.plan.clone())
+    }
+
+    fn make(
+        handle: u64,
+        mailbox: Arc<Mailbox>,
+        role: Role,
+        options: Arc<Options>,
+        plan: Option<Arc<Plan>>,
+    ) -> Arc<Connection> {
+        Arc::new(Connection {
+            handle,
             role,
             options,
+            plan,
             request: OnceLock::new(),
             listener: OnceLock::new(),
             local: OnceLock::new(),
@@ -163,9 +191,7 @@ impl Connection {
             latency: Latency::default(),
             told: AtomicU32::new(0),
             mailbox,
-        });
-        connection.mailbox.adopt_connection(&connection)?;
-        Ok(connection)
+        })
     }
 
     /// The connection of this handle.
@@ -206,14 +232,19 @@ impl Connection {
         }
     }
 
-    /// For the runtime: nothing more will come. `error` is None after a closing handshake.
+    /// For the runtime: nothing more will come, unless it is made again. `error` is None after a closing handshake.
     pub(crate) fn ended(self: &Arc<Self>, error: Option<Error>) {
-        let text = match (&error, self.was_open(), self.first_close.get()) {
+        let was_open = self.inbox().opened;
+        let is_lost = self.is_succeeded(error.as_ref(), was_open);
+        let text = match (&error, self.was_open() && !is_lost, self.first_close.get()) {
             (Some(e), false, _) => e.text.as_bytes(),
             (_, _, Some(close)) => close.reason.as_bytes(),
             _ => b"",
         };
         let text = [text, b"\0"].concat().into();
+        if is_lost {
+            return self.lost(End { error, text }, was_open);
+        }
         let mut inbox = self.inbox();
         if self.end.set(End { error, text }).is_ok() {
             inbox.ended = true;
@@ -257,7 +288,7 @@ impl Connection {
     /// `code` 0 is 1000. The event `Closed` follows when it is done, or after `close_timeout`.
     pub fn close(self: &Arc<Self>, code: u16, reason: &[u8]) -> Result<()> {
         let close = protocol::check(code, reason)?;
-        if self.end.get().is_none() && self.start_close(close) { Ok(()) } else { Err(Kind::Closed.into()) }
+        if self.start_close(close) { Ok(()) } else { Err(Kind::Closed.into()) }
     }
 
     /// Asks for a round trip: when the pong has come, of a ping under way or of a new one, there is
@@ -344,6 +375,9 @@ impl Connection {
             let _ = self.local.set(local);
         }
         self.inbox().opened = true;
+        if let Some(plan) = &self.plan {
+            plan.opened();
+        }
         self.count(Tally::open);
     }
 

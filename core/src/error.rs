@@ -49,7 +49,7 @@ kinds! {
     18 Listen "LISTEN" "cannot listen";
     19 Protocol "PROTOCOL" "protocol error";
     20 Resources "RESOURCES" "out of resources";
-    21 Unsupported "UNSUPPORTED" "not supported yet";
+    21 Away "AWAY" "away";
     22 Internal "INTERNAL" "internal error";
 }
 

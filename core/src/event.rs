@@ -24,6 +24,8 @@ pub enum EventKind {
     Requested = 7,
     /// The pong has come that the guest asked for.
     Pong = 8,
+    /// A connection was lost, or could not be made again: it is tried again.
+    Lost = 9,
 }
 
 /// Something that happened, and to whom.
@@ -56,6 +58,8 @@ impl Event {
     /// Whether the guest let go of the handle meanwhile: then it hears no more of it.
     pub(crate) fn is_stale(&self) -> bool {
         match &self.source {
+            // After `Lost`, the handle names another one.
+            Source::Connection(c) if self.kind == EventKind::Lost => Connection::find(c.handle()).is_err(),
             Source::Connection(c) => c.freed.load(Ordering::Relaxed),
             Source::Listener(l) => l.freed.load(Ordering::Relaxed),
         }

@@ -72,6 +72,12 @@ impl<T> Table<T> {
         shard.insert(handle, object);
     }
 
+    /// Has a handle name another object. False if it names none.
+    pub(crate) fn replace(&self, handle: u64, object: Arc<T>) -> bool {
+        let mut shard = self.shard(handle).write().unwrap_or_else(PoisonError::into_inner);
+        shard.get_mut(&handle).map(|place| *place = object).is_some()
+    }
+
     pub(crate) fn get(&self, handle: u64) -> Option<Arc<T>> {
         let shard = self.shard(handle).read().unwrap_or_else(PoisonError::into_inner);
         shard.get(&handle).cloned()
@@ -116,6 +122,8 @@ mod tests {
         assert_eq!(table.get(9).as_deref(), Some(&"a"));
         assert_eq!(table.select(|object| *object == "a").len(), 1);
         assert!(table.select(|object| *object == "b").is_empty());
+        assert!(table.replace(9, Arc::new("c")) && !table.replace(10, Arc::new("d")));
+        assert_eq!(table.get(9).as_deref(), Some(&"c"));
         assert!(table.remove(9).is_some());
         assert!(table.get(9).is_none() && table.remove(9).is_none());
     }

@@ -50,6 +50,13 @@ impl Inbox {
         Some(message)
     }
 
+    /// Takes what another one holds.
+    pub(crate) fn take_over(&mut self, other: &mut Inbox) {
+        self.messages = std::mem::take(&mut other.messages);
+        self.size = std::mem::take(&mut other.size);
+        self.received = other.received;
+    }
+
     pub(crate) fn clear(&mut self) {
         self.messages = VecDeque::new();
         self.size = 0;

@@ -34,6 +34,7 @@ mod options;
 mod process;
 mod protocol;
 mod proxy;
+mod reconnect;
 mod request;
 mod review;
 mod runtime;

@@ -110,6 +110,19 @@ pub const MAX_CONNECTIONS_PER_ADDRESS: Limit =
 pub const MAX_HANDSHAKES: Limit =
     Limit { side: Side::Server, ..limit("max_handshakes", Unit::Count, 4096.0, 1.0, 1e9) };
 
+/// Whether a client's connection that is lost is made again.
+pub const RECONNECT: Limit = flag("reconnect", Side::Client, 0.0);
+/// The time before the first attempt to do so, at most; it doubles with each one ...
+pub const RECONNECT_DELAY: Limit =
+    Limit { side: Side::Client, ..limit("reconnect_delay", Unit::Seconds, 0.5, 0.001, DAY) };
+/// ... up to this.
+pub const RECONNECT_MAX_DELAY: Limit =
+    Limit { side: Side::Client, ..limit("reconnect_max_delay", Unit::Seconds, 30.0, 0.001, DAY) };
+/// What is kept to be sent meanwhile, each message as its length + `MESSAGE_COST`; 0: nothing is
+/// accepted.
+pub const RECONNECT_BUFFER: Limit =
+    Limit { side: Side::Client, ..limit("reconnect_buffer", Unit::Bytes, 0.0, 0.0, GIB) };
+
 /// The time in which a listener's connections are closed. Given to the call, not to the listener.
 pub const DRAIN: Limit = Limit { side: Side::Server, ..limit("drain", Unit::Seconds, 10.0, 0.001, DAY) };
 
@@ -138,6 +151,10 @@ pub const LIMITS: &[Limit] = &[
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS,
     MAX_HANDSHAKES,
+    RECONNECT,
+    RECONNECT_DELAY,
+    RECONNECT_MAX_DELAY,
+    RECONNECT_BUFFER,
 ];
 
 /// The fragments of one message.

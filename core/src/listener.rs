@@ -373,7 +373,7 @@ async fn greet(listener: &Arc<Listener>, client: Socket, runtime: &'static Runti
         Ok(Err(_)) => return client.refuse(&Refusal::new(503, CLOSING)).await,
         Err(_) => return client.refuse(&Refusal::new(503, "The server is busy.\n")).await,
     };
-    let made = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone());
+    let made = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone(), None);
     let Ok(connection) = made else { return client.refuse(&Refusal::new(503, CLOSING)).await };
     let _ = connection.request.set(request);
     let _ = connection.listener.set(listener.clone());

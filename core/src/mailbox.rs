@@ -22,6 +22,7 @@ use crate::{
     options::Options,
     process::{self, Process},
     protocol::{Role, Rules, Spare},
+    reconnect::Plan,
     sys, tls,
     wake::{Waited, Wake},
 };
@@ -292,6 +293,18 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Puts a connection in the place of the one that its handle names. False if that has been let
+    /// go of.
+    pub(crate) fn replace_connection(&self, connection: &Arc<Connection>) -> bool {
+        let mut members = lock(&self.members);
+        let is_there =
+            !members.closed && self.process.connections.replace(connection.handle, connection.clone());
+        if is_there {
+            members.connections.insert(connection.handle, connection.clone());
+        }
+        is_there
+    }
+
     pub(crate) fn adopt_listener(&self, listener: &Arc<Listener>) -> Result<()> {
         let mut members = lock(&self.members);
         if members.closed {
@@ -326,9 +339,10 @@ impl Mailbox {
         let attempt = connect::Attempt::new(address, headers, &options)?;
         self.start_timer_task()?;
         let runtime = self.process.runtime()?;
-        let connection = Connection::new(self.clone(), Role::Client, Arc::new(options))?;
+        let plan = Plan::new(&attempt, &options);
+        let connection = Connection::new(self.clone(), Role::Client, Arc::new(options), plan)?;
         let handle = connection.handle;
-        runtime.spawn(connect::run(connection, attempt));
+        runtime.spawn(connect::run(connection, attempt, Duration::ZERO));
         Ok(handle)
     }
 

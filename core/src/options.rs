@@ -41,6 +41,10 @@ pub struct Options {
     pub(crate) max_connections: u32,
     pub(crate) max_connections_per_address: u32,
     pub(crate) max_handshakes: u32,
+    pub(crate) reconnect: bool,
+    pub(crate) reconnect_delay_ms: u32,
+    pub(crate) reconnect_max_delay_ms: u32,
+    pub(crate) reconnect_buffer: u64,
     pub(crate) texts: Texts,
 }
 
@@ -114,6 +118,10 @@ impl Default for Options {
             max_connections: limits::MAX_CONNECTIONS.default as u32,
             max_connections_per_address: limits::MAX_CONNECTIONS_PER_ADDRESS.default as u32,
             max_handshakes: limits::MAX_HANDSHAKES.default as u32,
+            reconnect: limits::RECONNECT.default != 0.0,
+            reconnect_delay_ms: milliseconds(limits::RECONNECT_DELAY.default),
+            reconnect_max_delay_ms: milliseconds(limits::RECONNECT_MAX_DELAY.default),
+            reconnect_buffer: limits::RECONNECT_BUFFER.default as u64,
             texts: Texts::default(),
         }
     }
@@ -167,6 +175,10 @@ impl Options {
             "max_connections" => self.max_connections = value as u32,
             "max_connections_per_address" => self.max_connections_per_address = value as u32,
             "max_handshakes" => self.max_handshakes = value as u32,
+            "reconnect" => self.reconnect = value != 0.0,
+            "reconnect_delay" => self.reconnect_delay_ms = milliseconds(value),
+            "reconnect_max_delay" => self.reconnect_max_delay_ms = milliseconds(value),
+            "reconnect_buffer" => self.reconnect_buffer = value as u64,
             _ => return Err(unknown(name)),
         }
         Ok(())
@@ -213,7 +225,7 @@ impl Options {
         check(&limits::READ_LIMIT, self.read_limit as f64)?;
         check(&limits::WRITE_LIMIT, self.write_limit as f64)?;
         check(&limits::MAX_CALLBACKS, f64::from(self.max_callbacks))?;
-        let texts = &self.texts;
+        let (texts, unset) = (&self.texts, Options::default());
         let (wrong, whose) = match role {
             Role::Client => {
                 let wrong = [
@@ -224,10 +236,7 @@ impl Options {
                     (self.review, limits::REVIEW.name),
                     (self.max_connections > 0, limits::MAX_CONNECTIONS.name),
                     (self.max_connections_per_address > 0, limits::MAX_CONNECTIONS_PER_ADDRESS.name),
-                    (
-                        self.max_handshakes != limits::MAX_HANDSHAKES.default as u32,
-                        limits::MAX_HANDSHAKES.name,
-                    ),
+                    (self.max_handshakes != unset.max_handshakes, limits::MAX_HANDSHAKES.name),
                 ];
                 (wrong.to_vec(), "a listener")
             }
@@ -237,6 +246,13 @@ impl Options {
                     (!texts.server_name.is_empty(), "server_name"),
                     (self.max_redirects > 0, limits::MAX_REDIRECTS.name),
                     (self.insecure, limits::INSECURE.name),
+                    (self.reconnect, limits::RECONNECT.name),
+                    (self.reconnect_delay_ms != unset.reconnect_delay_ms, limits::RECONNECT_DELAY.name),
+                    (
+                        self.reconnect_max_delay_ms != unset.reconnect_max_delay_ms,
+                        limits::RECONNECT_MAX_DELAY.name,
+                    ),
+                    (self.reconnect_buffer > 0, limits::RECONNECT_BUFFER.name),
                 ];
                 (wrong.to_vec(), "a connect")
             }

@@ -37,6 +37,7 @@ pub(crate) struct Proxy {
 }
 
 /// What decides about the proxy of a connect and of its redirects.
+#[derive(Clone)]
 pub(crate) enum Choice {
     /// The option `proxy`.
     Option(Option<Proxy>),
@@ -44,6 +45,7 @@ pub(crate) enum Choice {
 }
 
 /// The variables that speak of proxies, as they were when the connect began.
+#[derive(Clone)]
 pub(crate) struct Environment {
     /// Name and value of the variables that are for `ws://` and for `wss://`.
     plain: Option<(&'static str, String)>,

@@ -20,13 +20,16 @@ use tokio::io::Interest;
 use crate::{
     connection::Connection,
     counters::Traffic,
-    error::{Kind, Result},
+    error::Result,
     event::EventKind,
     limits,
-    protocol::{self, Agreed, Close, Deflater, Encoder, MessageKind, Role},
+    protocol::{Agreed, Close, Deflater, Encoder, Role},
+    reconnect::Kept,
     socket::Socket,
     tls::Tls,
 };
+
+mod send;
 
 /// The encoder, the out-buffer and the socket of a connection.
 pub(crate) struct Writer {
@@ -52,6 +55,12 @@ pub(crate) struct Writer {
     counted: Traffic,
     /// Our close frame is in `out`, or has left: nothing may follow it.
     closed: bool,
+    /// The guest has closed it, or let go of it.
+    is_final: bool,
+    /// What was accepted while there was no connection.
+    kept: Option<Box<Kept>>,
+    /// The connection that has taken the place of this one.
+    successor: Option<Arc<Connection>>,
     /// The socket has failed or is gone.
     broken: bool,
 }
@@ -72,6 +81,9 @@ impl Writer {
             sent: Traffic::default(),
             counted: Traffic::default(),
             closed: false,
+            is_final: false,
+            kept: None,
+            successor: None,
             broken: false,
         }
     }
@@ -330,6 +342,13 @@ impl Connection {
             if self.role == Role::Client {
                 self.tell(EventKind::Open); // before WRITABLE, for a guest that could not wait
             }
+            for (kind, payload, compress) in w.kept.take().map(|kept| kept.messages).unwrap_or_default() {
+                if w.encoder.message(&mut w.out, kind, &payload, compress, &self.mailbox.spare).is_err() {
+                    w.discard();
+                    self.broken.store(true, Ordering::Release);
+                    break;
+                }
+            }
             // It may have been closed in the moment before it opened.
             if let Some(close) = self.first_close.get() {
                 w.close(close);
@@ -346,90 +365,6 @@ impl Connection {
             }
             w.corked = false;
         });
-    }
-
-    /// Accepts a whole message, or nothing of it. It leaves without waiting for the guest.
-    ///
-    /// Any thread may call this; the messages of one thread leave in the order of its calls.
-    ///
-    /// `compress` is false for what shall not be compressed, where compression was agreed on.
-    pub fn send(
-        self: &Arc<Self>,
-        kind: MessageKind,
-        payload: &[u8],
-        notify: bool,
-        compress: bool,
-    ) -> Result<()> {
-        if kind == MessageKind::Text && !protocol::is_valid(payload) {
-            return Err(Kind::InvalidText.into());
-        }
-        let limit = self.options.write_limit;
-        self.with_writer(|w| {
-            if w.closed || w.broken || self.first_close.get().is_some() || self.end.get().is_some() {
-                return Err(Kind::Closed.into());
-            }
-            if w.pending() as u64 >= limit && w.corked && !w.blocked {
-                w.flush(self);
-            }
-            if w.broken {
-                return Err(Kind::Closed.into());
-            }
-            if w.socket.is_none() || w.pending() as u64 >= limit {
-                w.notify |= notify;
-                return Err(Kind::WouldBlock.into());
-            }
-            let length = w.out.len();
-            if payload.len() >= limits::VECTORED
-                && !w.blocked
-                && w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
-            {
-                w.sent.add(payload.len());
-                w.corked = false;
-                w.write(self, payload);
-                w.wrote(self);
-                return Ok(());
-            }
-            if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, &self.mailbox.spare) {
-                w.out.truncate(length);
-                return Err(e);
-            }
-            w.sent.add(payload.len());
-            if w.blocked {
-                // The runtime writes when the socket has room.
-            } else if w.pending() < limits::CORK_SIZE && self.mailbox.cork.is_on() {
-                if !w.corked {
-                    w.corked = true;
-                    self.mailbox.cork.add(self);
-                }
-            } else {
-                w.flush(self);
-            }
-            Ok(())
-        })
-    }
-
-    /// What was accepted for sending.
-    pub(crate) fn sent(&self) -> Traffic {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).sent
-    }
-
-    /// Queues this close frame behind what was accepted. The first close of a connection counts:
-    /// returns false if there was one.
-    pub(crate) fn start_close(self: &Arc<Self>, close: Close) -> bool {
-        let first = self.with_writer(|w| {
-            if self.first_close.set(close.clone()).is_err() {
-                return false;
-            }
-            if !w.broken && w.socket.is_some() {
-                w.close(&close);
-                if !w.blocked {
-                    w.flush(self);
-                }
-            }
-            true
-        });
-        self.waker.wake();
-        first
     }
 
     /// Whether all that was accepted has been acknowledged by the peer's system, or never will be.

@@ -101,7 +101,10 @@ fn to_c(event: &Event) -> cmws_event_t {
     let end = match &event.source {
         Source::Connection(connection) => {
             out.handle = connection.handle();
-            if event.kind == EventKind::Closed { connection_end(connection, &mut out) } else { None }
+            match event.kind {
+                EventKind::Closed | EventKind::Lost => connection_end(connection, &mut out),
+                _ => None,
+            }
         }
         Source::Listener(listener) => {
             out.handle = listener.handle();
@@ -158,7 +161,8 @@ pub extern "C" fn cmws_mailbox_close(mailbox: cmws_handle_t) -> cmws_status_t {
 ///
 /// Without the option `proxy`, the environment's variables for proxies are read in this call.
 ///
-/// Returns the handle at once. One event follows: OPEN, or CLOSED with what failed. The attempt
+/// Returns the handle at once. One event follows: OPEN, or CLOSED with what failed; with the option
+/// `reconnect`, LOST and OPEN follow each other after the first OPEN, until CLOSED. The attempt
 /// ends within `open_timeout`; freeing the handle ends it, too. What is wrong with the arguments
 /// is told by the status (INVALID_ADDRESS, INVALID_HEADER, INVALID_ARGUMENT, ...), before any network
 /// activity; then there is no handle.

@@ -46,7 +46,7 @@ check_numbers! {
     CMWS_STATUS_LISTEN = Kind::Listen;
     CMWS_STATUS_PROTOCOL = Kind::Protocol;
     CMWS_STATUS_RESOURCES = Kind::Resources;
-    CMWS_STATUS_UNSUPPORTED = Kind::Unsupported;
+    CMWS_STATUS_AWAY = Kind::Away;
     CMWS_STATUS_INTERNAL = Kind::Internal;
     CMWS_EVENT_OPEN = EventKind::Open;
     CMWS_EVENT_ACCEPTED = EventKind::Accepted;
@@ -56,6 +56,7 @@ check_numbers! {
     CMWS_EVENT_DEAD = EventKind::Dead;
     CMWS_EVENT_REQUESTED = EventKind::Requested;
     CMWS_EVENT_PONG = EventKind::Pong;
+    CMWS_EVENT_LOST = EventKind::Lost;
     CMWS_MESSAGE_TEXT = MessageKind::Text;
     CMWS_MESSAGE_BINARY = MessageKind::Binary;
     CMWS_CLOSED_BY_US = ClosedBy::Us;

@@ -24,7 +24,7 @@ use mlua_sys::{
 const REGISTRY_KEY: &CStr = c"coromega_ws";
 
 /// The dispatcher's chunks in the order in which they run; each gets the table `ws` they share.
-const CHUNKS: [(&CStr, &str); 15] = [
+const CHUNKS: [(&CStr, &str); 16] = [
     (c"=coromega_ws/error.lua", include_str!("dispatch/error.lua")),
     (c"=coromega_ws/timer.lua", include_str!("dispatch/timer.lua")),
     (c"=coromega_ws/task.lua", include_str!("dispatch/task.lua")),
@@ -33,6 +33,7 @@ const CHUNKS: [(&CStr, &str); 15] = [
     (c"=coromega_ws/json.lua", include_str!("dispatch/json.lua")),
     (c"=coromega_ws/inbox.lua", include_str!("dispatch/inbox.lua")),
     (c"=coromega_ws/connection.lua", include_str!("dispatch/connection.lua")),
+    (c"=coromega_ws/reconnect.lua", include_str!("dispatch/reconnect.lua")),
     (c"=coromega_ws/info.lua", include_str!("dispatch/info.lua")),
     (c"=coromega_ws/listener.lua", include_str!("dispatch/listener.lua")),
     (c"=coromega_ws/review.lua", include_str!("dispatch/review.lua")),

@@ -10,10 +10,10 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED, CMWS_STATUS_FORKED,
-    CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close, cmws_mailbox_fd, cmws_mailbox_flush,
-    cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline, cmws_message_release, cmws_message_t,
-    cmws_status_t,
+    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOST, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED,
+    CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close, cmws_mailbox_fd,
+    cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline, cmws_message_release,
+    cmws_message_t, cmws_status_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
@@ -123,7 +123,7 @@ unsafe fn release(mailbox: *mut Mailbox) {
 }
 
 /// `poll(timeout_ms, out)` puts events into the table `out`, flat: kind and handle; behind those
-/// of CLOSED and DEAD also status, close code, HTTP status and text. Returns the slots used.
+/// of CLOSED, DEAD and LOST also status, close code, HTTP status and text. Returns the slots used.
 pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue and a table as second argument; at
     // most two slots are used at a time. Texts live until the next poll, which `polling` keeps
@@ -153,7 +153,7 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
             let event = &*events.add(index);
             put(state, &mut slot, event.kind.into());
             put(state, &mut slot, event.handle as lua_Integer);
-            if event.kind == CMWS_EVENT_CLOSED || event.kind == CMWS_EVENT_DEAD {
+            if matches!(event.kind, CMWS_EVENT_CLOSED | CMWS_EVENT_DEAD | CMWS_EVENT_LOST) {
                 put(state, &mut slot, event.status.into());
                 put(state, &mut slot, event.close_code.into());
                 put(state, &mut slot, event.http_status.into());

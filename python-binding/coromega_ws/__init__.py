@@ -19,6 +19,7 @@ from . import _native
 from .connection import Connection, ForeignConnection, check_callback
 from .counters import Counters, Info, counters, metrics
 from .error import (
+    Away,
     Busy,
     ConnectError,
     ConnectionClosed,
@@ -42,7 +43,6 @@ from .error import (
     Timeout,
     TlsError,
     TooBig,
-    Unsupported,
     WouldBlock,
     in_connect,
 )
@@ -56,6 +56,7 @@ from .running import halt, run, sleep, start_new
 
 __all__ = [
     "Accept",
+    "Away",
     "Busy",
     "ConnectError",
     "ConnectTimeout",
@@ -85,7 +86,6 @@ __all__ = [
     "Timeout",
     "TlsError",
     "TooBig",
-    "Unsupported",
     "WouldBlock",
     "connect_to_websocket",
     "counters",

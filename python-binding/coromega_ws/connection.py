@@ -6,11 +6,12 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from . import _native
 from .counters import Info, info_of
-from .error import ConnectionClosed, InvalidArgument, InvalidClose, from_status, in_connect
+from .error import Away, ConnectionClosed, InvalidArgument, InvalidClose, from_status, in_connect
 from .request import Request, request_of
 from .waiting import Once
 
@@ -74,6 +75,8 @@ class Connection(_native.Connection):
     _closed_event: Once
     _known_request: Request | None
     _pingers: list[asyncio.Future[float]]
+    _on_lost: Callable[[str, int | None], Any] | None
+    _on_back: Callable[[], Any] | None
 
     @classmethod
     def _make(cls, mailbox: _native.Mailbox, handle: int, max_callbacks: int) -> Connection:
@@ -82,6 +85,8 @@ class Connection(_native.Connection):
         connection._closed_event = Once()
         connection._known_request = None
         connection._pingers = []
+        connection._on_lost = None
+        connection._on_back = None
         mailbox.register(connection)
         return connection
 
@@ -106,6 +111,22 @@ class Connection(_native.Connection):
         """
         check_callback("when_new_msg", fn)
         self._set_callback(fn, fn is not None and is_async(fn))
+        return fn
+
+    def when_lost(self, fn: Callable[[str, int | None], Any] | None) -> Callable[[str, int | None], Any] | None:
+        """With the option `reconnect`: sets the callback for when the connection was lost.
+
+        It gets what happened and the close code, None without one; also for each attempt to make the
+        connection again that fails. Works as a decorator.
+        """
+        check_callback("when_lost", fn)
+        self._on_lost = fn
+        return fn
+
+    def when_back(self, fn: Callable[[], Any] | None) -> Callable[[], Any] | None:
+        """With the option `reconnect`: sets the callback for when the connection is open again."""
+        check_callback("when_back", fn)
+        self._on_back = fn
         return fn
 
     def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, None, None]:
@@ -164,9 +185,21 @@ class Connection(_native.Connection):
 
     def _opened(self) -> None:
         opening, self._opening = self._opening, None
-        if opening is not None and not opening.done():
+        if opening is None:
+            self._known_request = None
+            if self._on_back is not None:
+                fn = self._on_back
+                self._mailbox.start(lambda _: fn(), is_async(fn), None)
+            return
+        if not opening.done():
             opening.set_result(None)
         self._set_busy(False)
+
+    def _lost(self, text: str, code: int) -> None:
+        self._end_pings(Away("ping: the connection was lost"))
+        if self._on_lost is not None:
+            known = None if code in (0, 1006) else code
+            self._mailbox.start(partial(self._on_lost, text), is_async(self._on_lost), known)
 
     def _ponged(self) -> None:
         pingers, self._pingers = self._pingers, []
@@ -180,10 +213,13 @@ class Connection(_native.Connection):
             opening.set_exception(in_connect(from_status(status, text, http_status)))
         self._closed_event.set()
         self._set_busy(False)
+        self._end_pings(ConnectionClosed("ping: the connection has ended"))
+
+    def _end_pings(self, error: Exception) -> None:
         pingers, self._pingers = self._pingers, []
         for pong in pingers:
             if not pong.done():
-                pong.set_exception(ConnectionClosed("ping: the connection has ended"))
+                pong.set_exception(error)
 
 
 class ForeignConnection:

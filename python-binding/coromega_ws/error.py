@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import _native
 
 __all__ = [
+    "Away",
     "Busy",
     "ConnectError",
     "ConnectTimeout",
@@ -28,7 +29,6 @@ __all__ = [
     "Timeout",
     "TlsError",
     "TooBig",
-    "Unsupported",
     "WouldBlock",
 ]
 
@@ -167,8 +167,8 @@ class ResourcesError(Error, OSError):
     status = 20
 
 
-class Unsupported(Error, NotImplementedError):
-    """This version can't do that yet."""
+class Away(Error, ConnectionError):
+    """The connection was lost and is being made again: nothing was sent."""
 
     status = 21
 
@@ -209,7 +209,7 @@ CLASSES: dict[int, type[Error]] = {
         ListenError,
         ProtocolError,
         ResourcesError,
-        Unsupported,
+        Away,
         InternalError,
     )
 }

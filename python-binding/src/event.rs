@@ -44,7 +44,9 @@ impl Mailbox {
             let (event, text) = unsafe {
                 let event = event.assume_init_ref();
                 let text = match event.kind {
-                    abi::CMWS_EVENT_CLOSED | abi::CMWS_EVENT_DEAD if event.text_length > 0 => {
+                    abi::CMWS_EVENT_CLOSED | abi::CMWS_EVENT_LOST | abi::CMWS_EVENT_DEAD
+                        if event.text_length > 0 =>
+                    {
                         String::from_utf8_lossy(std::slice::from_raw_parts(
                             event.text.cast(),
                             event.text_length,
@@ -83,6 +85,12 @@ impl Mailbox {
             },
             abi::CMWS_EVENT_OPEN => match self.find(py, event.handle) {
                 Some(connection) => connection.call_method0("_opened").map(|_| ()),
+                None => Ok(()),
+            },
+            abi::CMWS_EVENT_LOST => match self.find(py, event.handle) {
+                Some(connection) => {
+                    connection.call_method1("_lost", (event.text, event.close_code)).map(|_| ())
+                }
                 None => Ok(()),
             },
             abi::CMWS_EVENT_CLOSED => match self.find(py, event.handle) {

@@ -80,6 +80,8 @@ int raw_listen(uint16_t *out_port)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     CHECK(fd >= 0);
     set_up(fd);
+    /* Another one may listen there right after it. */
+    CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) == 0);
     CHECK(bind(fd, (struct sockaddr *)&address, sizeof address) == 0);
     CHECK(listen(fd, 16) == 0);
     CHECK(getsockname(fd, (struct sockaddr *)&address, &length) == 0);

@@ -192,6 +192,7 @@ fn alpn() -> Vec<Vec<u8>> {
 }
 
 /// The TLS of a connect whose options are good.
+#[derive(Clone)]
 pub(crate) struct Client {
     material: Arc<Material>,
     /// `server_name`

@@ -60,12 +60,12 @@ pub const CMWS_STATUS_LISTEN: i32 = 18;
 pub const CMWS_STATUS_PROTOCOL: i32 = 19;
 /// The system has no more memory, descriptors or threads to give.
 pub const CMWS_STATUS_RESOURCES: i32 = 20;
-/// This version can't do that yet.
-pub const CMWS_STATUS_UNSUPPORTED: i32 = 21;
+/// The connection was lost and is being made again: nothing was accepted.
+pub const CMWS_STATUS_AWAY: i32 = 21;
 /// A fault of the library itself.
 pub const CMWS_STATUS_INTERNAL: i32 = 22;
 
-/// A client connection is open.
+/// A client connection is open; with the option `reconnect`, also when it is open again.
 pub const CMWS_EVENT_OPEN: u32 = 1;
 /// A listener that had no client waiting has one: take them with `cmws_listener_accept`.
 pub const CMWS_EVENT_ACCEPTED: u32 = 2;
@@ -82,6 +82,9 @@ pub const CMWS_EVENT_DEAD: u32 = 6;
 pub const CMWS_EVENT_REQUESTED: u32 = 7;
 /// The pong that `cmws_connection_ping` asked for has come.
 pub const CMWS_EVENT_PONG: u32 = 8;
+/// With the option `reconnect`: a connection was lost, or an attempt to make it again has failed. It
+/// is tried again, until OPEN or CLOSED.
+pub const CMWS_EVENT_LOST: u32 = 9;
 
 /// A text message: UTF-8 (RFC 6455, 5.6).
 pub const CMWS_MESSAGE_TEXT: u32 = 1;
@@ -117,19 +120,19 @@ pub const CMWS_CLOSED_BY_PEER: u32 = 2;
 pub struct cmws_event_t {
     /// One of the `CMWS_EVENT_` numbers. Ignore those you do not know.
     pub kind: u32,
-    /// CLOSED: `CMWS_STATUS_OK` after a closing handshake, else what ended or prevented the
+    /// CLOSED, LOST: `CMWS_STATUS_OK` after a closing handshake, else what ended or prevented the
     /// connection. DEAD: `CMWS_STATUS_OK` if it was closed, else why it stopped. Otherwise 0.
     pub status: cmws_status_t,
     /// The connection, or for ACCEPTED and DEAD the listener.
     pub handle: cmws_handle_t,
-    /// CLOSED: the code of the first close frame, whoever sent it; 1005 if that had none; 1006 if
+    /// CLOSED, LOST: the code of the first close frame, whoever sent it; 1005 if that had none; 1006 if
     /// there was no close frame (RFC 6455, 7.1.5).
     pub close_code: u16,
-    /// CLOSED with `CMWS_STATUS_HTTP`: the HTTP status of the server's answer.
+    /// CLOSED, LOST with `CMWS_STATUS_HTTP`: the HTTP status of the server's answer.
     pub http_status: u16,
     /// 0.
     pub reserved: u32,
-    /// CLOSED: the close reason, or why a connection never opened. DEAD: the reason.
+    /// CLOSED: the close reason, or why a connection never opened. LOST: what happened. DEAD: the reason.
     /// UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox or its close.
     pub text: *const c_char,
     /// Bytes in `text`, without the NUL.

@@ -96,7 +96,9 @@ end
 
 function ws.on_open(handle)
   local task = connected(handle)
-  if task then wake(task, new(handle, task.max_callbacks)) end
+  if task then return wake(task, new(handle, task.max_callbacks)) end
+  local conn = ws.objects[handle]
+  if conn then ws.on_back(conn, conn._record) end
 end
 
 -- Sending (S19 to S21) ----------------------------------------------------------------------
@@ -305,6 +307,8 @@ function Connection:ping()
   append(r.pingers, task, self)
   return park(task)
 end
+
+ws.answer_pingers = answer_pingers
 
 function ws.on_pong(handle)
   local conn = ws.objects[handle]

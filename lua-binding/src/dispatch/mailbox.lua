@@ -8,7 +8,8 @@ local ceil, min = math.ceil, math.min
 local objects = ws.objects
 local deliver, wake = ws.deliver, ws.wake
 
-local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG = 1, 2, 3, 4, 5, 6, 7, 8
+local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST =
+  1, 2, 3, 4, 5, 6, 7, 8, 9
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
 -- system wakes the wait for a signal, but not for one that came just before it.
 local SLICE = 0.05
@@ -35,6 +36,8 @@ local function on_event(kind, handle, code, text)
     ws.on_requested(handle)
   elseif kind == CLOSED then
     ws.on_closed(handle, code, text)
+  elseif kind == LOST then
+    ws.on_lost(handle, code, text)
   elseif kind == DEAD then
     ws.on_dead(handle, text)
   end
@@ -48,7 +51,7 @@ local function run_events()
     local place = at
     local kind, handle = events[place], events[place + 1]
     count = count + 1
-    if kind == CLOSED or kind == DEAD then
+    if kind == CLOSED or kind == DEAD or kind == LOST then
       local code, text = events[place + 3], events[place + 5]
       events[place + 5] = false
       at = place + 6
