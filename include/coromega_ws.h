@@ -231,6 +231,26 @@
 #define CMWS_SEND_UNCOMPRESSED 2
 
 /**
+ * `cmws_connections_send`: what would block is left out, with WOULD_BLOCK.
+ */
+#define CMWS_SLOW_WAIT 0
+
+/**
+ * `cmws_connections_send`: what would block does not get this message.
+ */
+#define CMWS_SLOW_DROP_NEWEST 1
+
+/**
+ * `cmws_connections_send`: what would block gets this message, and not the oldest that wait.
+ */
+#define CMWS_SLOW_DROP_OLDEST 2
+
+/**
+ * `cmws_connections_send`: what would block is closed.
+ */
+#define CMWS_SLOW_CLOSE 3
+
+/**
  * Being made: neither open nor failed.
  */
 #define CMWS_STATE_CONNECTING 0
@@ -844,8 +864,8 @@ cmws_status_t cmws_connection_answer(cmws_handle_t connection,
  * was accepted, because `write_limit` bytes wait, or the connection is not open yet; with the
  * flag `CMWS_SEND_NOTIFY` one WRITABLE event comes when no more than half of the limit waits,
  * unless the connection ends before (CLOSED).
- * CLOSED: a close frame has been sent or received, or the connection has ended. INVALID_TEXT:
- * the text is not UTF-8.
+ * CLOSED: a close frame has been sent or received, or the connection has ended. AWAY: it was lost,
+ * is being made again, and `reconnect_buffer` is 0. INVALID_TEXT: the text is not UTF-8.
  *
  * Any thread may send. The messages of one thread leave in the order of its calls.
  */
@@ -902,6 +922,32 @@ void cmws_connection_free(cmws_handle_t connection);
  * message again does nothing.
  */
 void cmws_message_release(struct cmws_message_t *messages, uintptr_t message_size, uintptr_t count);
+
+/**
+ * Sends one message to `count` connections, framed once and compressed once for each way that
+ * compression was agreed on. `data`, `kind` and `flags` are as for `cmws_connection_send`.
+ *
+ * `slow` is one of the `CMWS_SLOW_` numbers, and says what becomes of a connection that would block:
+ * WAIT leaves it out with WOULD_BLOCK, and a WRITABLE event comes where `CMWS_SEND_NOTIFY` asks for
+ * it; DROP_NEWEST leaves it out with WOULD_BLOCK, and that is all; DROP_OLDEST keeps the message
+ * until there is room, and drops the oldest of those that are kept where they are more than
+ * `write_limit`, each as its length + 64; CLOSE closes the connection with 1008, with CLOSED. While
+ * messages are kept, `cmws_connection_send` answers WOULD_BLOCK, so that the order stays.
+ *
+ * `out_statuses` is NULL or gets `count` statuses, one for each connection in its order:
+ * OK where the message was accepted. `out_accepted` is NULL or gets how many these are. The call
+ * itself fails, having sent nothing, for an argument that is wrong for all: INVALID_ARGUMENT,
+ * INVALID_TEXT.
+ */
+cmws_status_t cmws_connections_send(const cmws_handle_t *connections,
+                                    uintptr_t count,
+                                    uint32_t kind,
+                                    const uint8_t *data,
+                                    uintptr_t length,
+                                    uint32_t flags,
+                                    uint32_t slow,
+                                    cmws_status_t *out_statuses,
+                                    uintptr_t *out_accepted);
 
 /**
  * What the connections have done that came through a listener, also those that it no longer has.

@@ -6,7 +6,6 @@
 //! whatever belongs to one socket begins anew with it, and guests see one connection.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,9 +16,8 @@ use crate::{
     counters::Tally,
     error::{Error, Kind},
     event::EventKind,
-    limits,
     options::Options,
-    protocol::{GOING_AWAY, MessageKind, NO_CODE},
+    protocol::{GOING_AWAY, NO_CODE},
 };
 
 /// How a connection is made again.
@@ -38,26 +36,6 @@ struct Progress {
     opened: Option<Instant>,
     /// Attempts since it stood for long enough.
     attempts: u32,
-}
-
-/// Messages that were accepted while there was no connection.
-#[derive(Default)]
-pub(crate) struct Kept {
-    pub messages: VecDeque<(MessageKind, Vec<u8>, bool)>,
-    size: u64,
-}
-
-impl Kept {
-    /// Keeps a message. False if there is no room for it.
-    pub(crate) fn push(&mut self, most: u64, kind: MessageKind, payload: &[u8], compress: bool) -> bool {
-        let size = self.size + (payload.len() + limits::MESSAGE_COST) as u64;
-        if size > most {
-            return false;
-        }
-        self.size = size;
-        self.messages.push_back((kind, payload.to_vec(), compress));
-        true
-    }
 }
 
 impl Plan {
@@ -196,15 +174,5 @@ mod tests {
         std::thread::sleep(Duration::from_millis(25));
         assert!(plan.next_delay(false).unwrap() >= Duration::from_millis(10));
         assert!(plan.next_delay(true).unwrap() <= Duration::from_millis(1));
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded() {
-        let mut kept = Kept::default();
-        assert!(kept.push(200, MessageKind::Text, b"0123456789", true));
-        assert!(kept.push(200, MessageKind::Text, b"", true));
-        assert!(!kept.push(200, MessageKind::Text, b"", true));
-        assert!(kept.push(202, MessageKind::Text, b"", true));
-        assert_eq!(kept.messages.len(), 3);
     }
 }

@@ -22,14 +22,16 @@ use crate::{
     counters::Traffic,
     error::Result,
     event::EventKind,
+    kept::Kept,
     limits,
     protocol::{Agreed, Close, Deflater, Encoder, Role},
-    reconnect::Kept,
     socket::Socket,
     tls::Tls,
 };
 
 mod send;
+
+pub use send::Outgoing;
 
 /// The encoder, the out-buffer and the socket of a connection.
 pub(crate) struct Writer {
@@ -57,7 +59,7 @@ pub(crate) struct Writer {
     closed: bool,
     /// The guest has closed it, or let go of it.
     is_final: bool,
-    /// What was accepted while there was no connection.
+    /// What was accepted and waits to be encoded.
     kept: Option<Box<Kept>>,
     /// The connection that has taken the place of this one.
     successor: Option<Arc<Connection>>,
@@ -178,7 +180,8 @@ impl Writer {
             self.start = 0;
         }
         let ended = self.closed || self.broken;
-        if self.notify && (ended || self.pending() as u64 <= connection.options.write_limit / 2) {
+        let has_room = self.pending() as u64 <= connection.options.write_limit / 2 && !self.has_kept();
+        if self.notify && (ended || has_room) {
             self.notify = false;
             connection.tell(EventKind::Writable);
         }
@@ -203,6 +206,7 @@ impl Writer {
         if self.answer(connection) {
             self.flush(connection);
         }
+        self.write_kept(connection);
     }
 
     /// Appends the control frames that the runtime wants sent; returns whether there were any.
@@ -243,6 +247,7 @@ impl Writer {
             return Ok(false);
         }
         self.answer(connection);
+        self.encode_kept(connection, (connection.options.write_limit / 2).max(1));
         let part = if tls.pending().is_empty() { self.queued().min(limits::SEAL) } else { 0 };
         if part > 0 {
             tls.seal(&self.out[self.start..][..part])?;
@@ -342,18 +347,12 @@ impl Connection {
             if self.role == Role::Client {
                 self.tell(EventKind::Open); // before WRITABLE, for a guest that could not wait
             }
-            for (kind, payload, compress) in w.kept.take().map(|kept| kept.messages).unwrap_or_default() {
-                if w.encoder.message(&mut w.out, kind, &payload, compress, &self.mailbox.spare).is_err() {
-                    w.discard();
-                    self.broken.store(true, Ordering::Release);
-                    break;
-                }
-            }
             // It may have been closed in the moment before it opened.
             if let Some(close) = self.first_close.get() {
                 w.close(close);
             }
             w.flush(self);
+            w.write_kept(self);
         });
     }
 

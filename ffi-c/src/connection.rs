@@ -6,7 +6,7 @@ use coromega_ws_abi::{
     CMWS_CLOSED_BY_NOBODY, CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, CMWS_SEND_UNCOMPRESSED,
     cmws_connection_info_t, cmws_handle_t, cmws_header_t, cmws_message_t, cmws_status_t,
 };
-use coromega_ws_core::{Connection, MessageKind};
+use coromega_ws_core::{Connection, MessageKind, Outgoing, Result};
 
 use crate::{
     guard::{Array, bytes, check_output, fields, guard, guard_silent, invalid, store, store_sized},
@@ -142,14 +142,37 @@ pub unsafe extern "C" fn cmws_connection_answer(
     })
 }
 
+/// A message that a caller wants sent.
+///
+/// # Safety
+/// As for `bytes`.
+pub(crate) unsafe fn outgoing<'a>(
+    kind: u32,
+    data: *const u8,
+    length: usize,
+    flags: u32,
+) -> Result<Outgoing<'a>> {
+    let kind = match kind {
+        CMWS_MESSAGE_TEXT => MessageKind::Text,
+        CMWS_MESSAGE_BINARY => MessageKind::Binary,
+        _ => return Err(invalid("a message is CMWS_MESSAGE_TEXT or CMWS_MESSAGE_BINARY")),
+    };
+    if flags & !(CMWS_SEND_NOTIFY | CMWS_SEND_UNCOMPRESSED) != 0 {
+        return Err(invalid("unknown flags"));
+    }
+    let (notify, compress) = (flags & CMWS_SEND_NOTIFY != 0, flags & CMWS_SEND_UNCOMPRESSED == 0);
+    // SAFETY: the caller's promise.
+    Ok(Outgoing { kind, payload: unsafe { bytes(data, length)? }, notify, compress })
+}
+
 /// Sends a message: text (UTF-8) or binary, of `length` bytes, which may go when the call returns.
 ///
 /// OK: the message was accepted whole, and leaves without any further call. WOULD_BLOCK: nothing
 /// was accepted, because `write_limit` bytes wait, or the connection is not open yet; with the
 /// flag `CMWS_SEND_NOTIFY` one WRITABLE event comes when no more than half of the limit waits,
 /// unless the connection ends before (CLOSED).
-/// CLOSED: a close frame has been sent or received, or the connection has ended. INVALID_TEXT:
-/// the text is not UTF-8.
+/// CLOSED: a close frame has been sent or received, or the connection has ended. AWAY: it was lost,
+/// is being made again, and `reconnect_buffer` is 0. INVALID_TEXT: the text is not UTF-8.
 ///
 /// Any thread may send. The messages of one thread leave in the order of its calls.
 #[unsafe(no_mangle)]
@@ -162,17 +185,9 @@ pub unsafe extern "C" fn cmws_connection_send(
 ) -> cmws_status_t {
     guard(|| {
         let connection = Connection::find(connection)?;
-        let kind = match kind {
-            CMWS_MESSAGE_TEXT => MessageKind::Text,
-            CMWS_MESSAGE_BINARY => MessageKind::Binary,
-            _ => return Err(invalid("a message is CMWS_MESSAGE_TEXT or CMWS_MESSAGE_BINARY")),
-        };
-        if flags & !(CMWS_SEND_NOTIFY | CMWS_SEND_UNCOMPRESSED) != 0 {
-            return Err(invalid("unknown flags"));
-        }
-        let (notify, compress) = (flags & CMWS_SEND_NOTIFY != 0, flags & CMWS_SEND_UNCOMPRESSED == 0);
         // SAFETY: as this function's contract says.
-        connection.send(kind, unsafe { bytes(data, length)? }, notify, compress)
+        let message = unsafe { outgoing(kind, data, length, flags)? };
+        connection.send(&message)
     })
 }
 

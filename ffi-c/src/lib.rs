@@ -2,6 +2,7 @@
 //! checks its arguments, guards against panics, and calls core.
 #![allow(clippy::missing_safety_doc)] // each function's contract is the header's prose
 
+mod broadcast;
 mod connection;
 mod counters;
 mod error;
@@ -13,6 +14,7 @@ mod options;
 mod signatures;
 mod version;
 
+pub use broadcast::*;
 pub use connection::*;
 pub use counters::*;
 pub use error::*;

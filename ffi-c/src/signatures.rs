@@ -2,7 +2,7 @@
 //! core's.
 
 use coromega_ws_abi::{self as abi, signature};
-use coromega_ws_core::{ClosedBy, EventKind, Kind, MessageKind, State};
+use coromega_ws_core::{ClosedBy, EventKind, Kind, MessageKind, Slow, State};
 
 macro_rules! check_types {
     ($($name:ident)*) => { $(const _: signature::$name = crate::$name;)* };
@@ -18,7 +18,7 @@ check_types! {
     cmws_connection_info cmws_connection_header cmws_connection_send cmws_connection_receive cmws_connection_close
     cmws_connection_answer cmws_connection_ping cmws_connection_free
     cmws_message_release
-    cmws_listener_counters cmws_process_counters cmws_process_metrics
+    cmws_connections_send cmws_listener_counters cmws_process_counters cmws_process_metrics
 }
 
 macro_rules! check_numbers {
@@ -59,6 +59,10 @@ check_numbers! {
     CMWS_EVENT_LOST = EventKind::Lost;
     CMWS_MESSAGE_TEXT = MessageKind::Text;
     CMWS_MESSAGE_BINARY = MessageKind::Binary;
+    CMWS_SLOW_WAIT = Slow::Wait;
+    CMWS_SLOW_DROP_NEWEST = Slow::DropNewest;
+    CMWS_SLOW_DROP_OLDEST = Slow::DropOldest;
+    CMWS_SLOW_CLOSE = Slow::Close;
     CMWS_CLOSED_BY_US = ClosedBy::Us;
     CMWS_CLOSED_BY_PEER = ClosedBy::Peer;
     CMWS_STATE_CONNECTING = State::Connecting;

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "abi/src/lib.rs",
     "src/version.rs",
     "src/error.rs",
@@ -12,6 +12,7 @@ const SOURCES: [&str; 9] = [
     "src/listener.rs",
     "src/connection.rs",
     "src/message.rs",
+    "src/broadcast.rs",
     "src/counters.rs",
 ];
 

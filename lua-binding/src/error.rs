@@ -44,6 +44,15 @@ pub unsafe fn push(state: *mut lua_State, status: cmws_status_t) {
     }
 }
 
+/// Pushes the text that the library's table has for a status.
+///
+/// # Safety
+/// `state` is a valid state with a free slot.
+pub unsafe fn push_table_text(state: *mut lua_State, status: cmws_status_t) {
+    // SAFETY: the caller's promise; the table's texts are constants that end with a NUL.
+    unsafe { lua_pushstring(state, cmws_status_text(status)) };
+}
+
 /// Pushes nil and the text: what a raw function returns when it fails.
 ///
 /// # Safety

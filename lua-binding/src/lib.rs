@@ -4,6 +4,7 @@
 //! The raw functions keep two promises. Nothing in them panics, and no frame of theirs has
 //! anything to drop while it calls Lua: an error of Lua's may leave them at any such call.
 
+mod broadcast;
 mod connection;
 mod counters;
 mod error;
@@ -24,7 +25,7 @@ use mlua_sys::{
 const REGISTRY_KEY: &CStr = c"coromega_ws";
 
 /// The dispatcher's chunks in the order in which they run; each gets the table `ws` they share.
-const CHUNKS: [(&CStr, &str); 16] = [
+const CHUNKS: [(&CStr, &str); 17] = [
     (c"=coromega_ws/error.lua", include_str!("dispatch/error.lua")),
     (c"=coromega_ws/timer.lua", include_str!("dispatch/timer.lua")),
     (c"=coromega_ws/task.lua", include_str!("dispatch/task.lua")),
@@ -33,6 +34,7 @@ const CHUNKS: [(&CStr, &str); 16] = [
     (c"=coromega_ws/json.lua", include_str!("dispatch/json.lua")),
     (c"=coromega_ws/inbox.lua", include_str!("dispatch/inbox.lua")),
     (c"=coromega_ws/connection.lua", include_str!("dispatch/connection.lua")),
+    (c"=coromega_ws/broadcast.lua", include_str!("dispatch/broadcast.lua")),
     (c"=coromega_ws/reconnect.lua", include_str!("dispatch/reconnect.lua")),
     (c"=coromega_ws/info.lua", include_str!("dispatch/info.lua")),
     (c"=coromega_ws/listener.lua", include_str!("dispatch/listener.lua")),
@@ -44,7 +46,7 @@ const CHUNKS: [(&CStr, &str); 16] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 32] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 33] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
@@ -72,6 +74,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 32] = [
     (c"drain", listener::drain),
     (c"connections", listener::connections),
     (c"free_listener", listener::free),
+    (c"send_to_many", broadcast::send_to_many),
     (c"counters", counters::counters),
     (c"metrics", counters::metrics),
     (c"is_option", options::is_option),

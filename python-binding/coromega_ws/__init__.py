@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from . import _native
+from .broadcast import send_to_many
 from .connection import Connection, ForeignConnection, check_callback
 from .counters import Counters, Info, counters, metrics
 from .error import (
@@ -95,6 +96,7 @@ __all__ = [
     "metrics",
     "on_error",
     "run",
+    "send_to_many",
     "sleep",
     "start_new",
 ]

@@ -178,6 +178,12 @@ impl Connection {
         self.mailbox.clone_ref(py)
     }
 
+    /// Whether sends wait for room.
+    #[getter]
+    fn _sending(&self) -> bool {
+        self.sends_waiting()
+    }
+
     /// Sends text as one message. Await it: that is where it gives way when the peer is slow.
     /// `compress=False` sends it as it is, whatever was agreed on with the peer.
     #[pyo3(signature = (text, *, compress=true))]

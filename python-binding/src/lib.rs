@@ -4,6 +4,7 @@
 
 mod asyncio;
 mod awaitable;
+mod broadcast;
 mod callback;
 mod connection;
 mod counters;
@@ -42,6 +43,8 @@ mod _native {
 
     #[pymodule_export]
     use crate::awaitable::Ready;
+    #[pymodule_export]
+    use crate::broadcast::send_to_many;
     #[pymodule_export]
     use crate::callback::Driver;
     #[pymodule_export]

@@ -54,7 +54,7 @@ impl<'py> Argument<'_, 'py> {
 }
 
 /// The content of any object with a buffer, as bytes.
-fn copy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+pub fn copy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let view = PyMemoryView::from(object)?;
     Ok(view.call_method0("tobytes")?.cast_into::<PyBytes>()?)
 }

@@ -12,6 +12,8 @@ pub(crate) const NO_CLOSE_FRAME: u16 = 1006;
 
 /// A server goes down, or nobody is left who listens.
 pub(crate) const GOING_AWAY: u16 = 1001;
+/// A peer goes against our policy.
+pub(crate) const POLICY: u16 = 1008;
 
 /// What a close frame says. The code is `NO_CODE` where it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -46,6 +46,18 @@ impl Deflater {
         Deflater { window, level: level.clamp(1, 9), stream: None }
     }
 
+    /// Window bits and level.
+    pub(super) fn setting(&self) -> (u8, u8) {
+        (self.window.bits, self.level)
+    }
+
+    /// What follows does not refer to what was before.
+    pub(super) fn reset(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.reset();
+        }
+    }
+
     /// Whether what follows a message may refer to it.
     pub(crate) fn takes_over(&self) -> bool {
         self.window.takeover
@@ -58,7 +70,7 @@ impl Deflater {
             out.push(0x00); // RFC 7692, 7.2.3.6
             return Ok(());
         }
-        let setting = (self.window.bits, self.level);
+        let setting = self.setting();
         let mut stream = match (self.stream.take(), spare.0.take_if(|_| !self.window.takeover)) {
             (Some(stream), _) => stream,
             (None, Some((of, mut stream))) if of == setting => {

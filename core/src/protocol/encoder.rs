@@ -69,6 +69,22 @@ impl Encoder {
         self.frame(out, Opcode::Data(kind), payload)
     }
 
+    /// Window bits and level of what a message of this size is compressed with; None: it is not.
+    pub(super) fn setting(&self, length: usize, wanted: bool) -> Option<(u8, u8)> {
+        self.compressor.as_ref().filter(|c| wanted && length >= c.min_size).map(|c| c.deflater.setting())
+    }
+
+    /// What was sent before is not referred to any more.
+    pub(super) fn forget_window(&mut self) {
+        if let Some(compressor) = &mut self.compressor {
+            compressor.deflater.reset();
+        }
+    }
+
+    pub(super) fn masks(&self) -> bool {
+        self.keys.is_some()
+    }
+
     /// Appends the header of a data message alone, where its payload needs nothing done to it and
     /// may follow from where it is. False where it does.
     pub(crate) fn message_header(
@@ -86,7 +102,7 @@ impl Encoder {
         Ok(true)
     }
 
-    /// Appends a pong (RFC 6455, 5.5.3).
+    /// Appends a ping (RFC 6455, 5.5.2).
     pub(crate) fn ping(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<()> {
         self.frame(out, Opcode::Ping, payload)
     }
@@ -106,7 +122,7 @@ impl Encoder {
         self.frame(out, Opcode::Close, &payload)
     }
 
-    fn header(&mut self, opcode: Opcode, length: usize, compressed: bool) -> Result<Header> {
+    pub(super) fn header(&mut self, opcode: Opcode, length: usize, compressed: bool) -> Result<Header> {
         let mask = match &mut self.keys {
             Some(keys) => Some(keys.next()?),
             None => None,

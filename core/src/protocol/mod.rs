@@ -14,12 +14,13 @@ mod parameters;
 mod request;
 mod response;
 mod rules;
+mod shared;
 #[cfg(test)]
 mod speed;
 mod utf8;
 
 pub(crate) use answer::{Refusal, lines as answer_lines, switching};
-pub(crate) use close::{Close, GOING_AWAY, NO_CLOSE_FRAME, NO_CODE, check};
+pub(crate) use close::{Close, GOING_AWAY, NO_CLOSE_FRAME, NO_CODE, POLICY, check};
 pub(crate) use decoder::{Decoder, Incoming, Violation};
 pub(crate) use deflate::{Deflater, Spare};
 pub(crate) use encoder::Encoder;
@@ -32,6 +33,7 @@ pub(crate) use parameters::Malformed;
 pub(crate) use request::{elements, parse as parse_request};
 pub(crate) use response::{Answer, Opening, Wishes, parse as parse_response, shown as shown_status};
 pub(crate) use rules::Rules;
+pub(crate) use shared::Shared;
 pub(crate) use utf8::is_valid;
 
 /// Which side of a connection this is: clients mask what they send, servers do not.

@@ -10,34 +10,87 @@ use crate::{
     connection::Connection,
     counters::Traffic,
     error::{Kind, Result},
+    kept::Waiting,
     limits,
-    protocol::{self, Close, MessageKind},
+    protocol::{self, Close, MessageKind, Shared},
 };
 
+/// A message to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Text or binary.
+    pub kind: MessageKind,
+    /// The payload.
+    pub payload: &'a [u8],
+    /// Whether there shall be an event when there is room, if there is none now.
+    pub notify: bool,
+    /// False for what shall not be compressed, where compression was agreed on.
+    pub compress: bool,
+}
+
 impl Writer {
-    /// Keeps a message for a connection that is to come back; or says why it is not accepted.
-    fn keep(
-        &mut self,
-        connection: &Connection,
-        has_ended: bool,
-        kind: MessageKind,
-        payload: &[u8],
-        notify: bool,
-        compress: bool,
-    ) -> Result<()> {
+    /// Keeps a message for a connection that is not open; or says why it is not accepted.
+    fn keep(&mut self, connection: &Connection, has_ended: bool, message: &Outgoing<'_>) -> Result<()> {
         let plan = if self.is_final { None } else { connection.comes_back() };
-        let is_kept = match plan {
+        let most = match plan {
             None if has_ended || self.broken => return Err(Kind::Closed.into()),
-            None => false, // it is being made
+            None => 0, // it is being made
             Some(plan) if plan.buffer == 0 => return Err(Kind::Away.into()),
-            Some(plan) => self.kept.get_or_insert_default().push(plan.buffer, kind, payload, compress),
+            Some(plan) => plan.buffer,
         };
-        if !is_kept {
-            self.notify |= notify;
+        let kept = self.kept.get_or_insert_default();
+        if !kept.has_room(most, message.payload) {
+            self.notify |= message.notify;
             return Err(Kind::WouldBlock.into());
         }
+        let Outgoing { kind, payload, compress, .. } = *message;
+        kept.push(Waiting { kind, payload: payload.into(), compress });
         self.sent.add(payload.len());
         Ok(())
+    }
+
+    /// Keeps a message for a peer that is slow, in the place of older ones where there is no room.
+    fn keep_newest(&mut self, limit: u64, message: &Outgoing<'_>, payload: &Arc<[u8]>) {
+        let kept = self.kept.get_or_insert_default();
+        while !kept.is_empty() && !kept.has_room(limit, payload) {
+            kept.pop();
+        }
+        kept.push(Waiting { kind: message.kind, payload: payload.clone(), compress: message.compress });
+        self.sent.add(payload.len());
+    }
+
+    /// Whether messages wait to be encoded.
+    pub(super) fn has_kept(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| !kept.is_empty())
+    }
+
+    /// Encodes what was kept, and writes it, until the socket takes no more.
+    pub(super) fn write_kept(&mut self, connection: &Arc<Connection>) {
+        while !self.blocked && self.encode_kept(connection, (connection.options.write_limit / 2).max(1)) {
+            self.flush(connection);
+        }
+    }
+
+    /// Encodes messages that were kept, until so much waits to leave. Returns whether there were
+    /// any.
+    pub(super) fn encode_kept(&mut self, connection: &Connection, most: u64) -> bool {
+        let before = self.out.len();
+        while !self.closed
+            && !self.broken
+            && (self.pending() as u64) < most
+            && let Some(kept) = &mut self.kept
+        {
+            let Some(Waiting { kind, payload, compress }) = kept.pop() else {
+                self.kept = None;
+                break;
+            };
+            let spare = &connection.mailbox.spare;
+            if self.encoder.message(&mut self.out, kind, &payload, compress, spare).is_err() {
+                self.discard();
+                return false;
+            }
+        }
+        self.out.len() > before
     }
 }
 
@@ -45,33 +98,26 @@ impl Connection {
     /// Accepts a whole message, or nothing of it. It leaves without waiting for the guest.
     ///
     /// Any thread may call this; the messages of one thread leave in the order of its calls.
-    ///
-    /// `compress` is false for what shall not be compressed, where compression was agreed on.
-    pub fn send(
-        self: &Arc<Self>,
-        kind: MessageKind,
-        payload: &[u8],
-        notify: bool,
-        compress: bool,
-    ) -> Result<()> {
-        if kind == MessageKind::Text && !protocol::is_valid(payload) {
+    pub fn send(self: &Arc<Self>, message: &Outgoing<'_>) -> Result<()> {
+        if message.kind == MessageKind::Text && !protocol::is_valid(message.payload) {
             return Err(Kind::InvalidText.into());
         }
-        let mut successor = self.accept(kind, payload, notify, compress)?;
+        let mut successor = self.accept(message, None, None)?;
         while let Some(next) = successor {
-            successor = next.accept(kind, payload, notify, compress)?;
+            successor = next.accept(message, None, None)?;
         }
         Ok(())
     }
 
-    /// Accepts a message; or says which connection has taken the place of this one.
-    fn accept(
+    /// Accepts a message; or says which connection has taken the place of this one. One for many
+    /// connections comes with its frames, and with a copy if it is to be kept where it would block.
+    pub(crate) fn accept(
         self: &Arc<Self>,
-        kind: MessageKind,
-        payload: &[u8],
-        notify: bool,
-        compress: bool,
+        message: &Outgoing<'_>,
+        shared: Option<&mut Shared>,
+        copy: Option<&Arc<[u8]>>,
     ) -> Result<Option<Arc<Connection>>> {
+        let Outgoing { kind, payload, notify, compress } = *message;
         let limit = self.options.write_limit;
         self.with_writer(|w| {
             if let Some(successor) = &w.successor {
@@ -82,14 +128,28 @@ impl Connection {
                 w.flush(self);
             }
             if has_ended || w.broken || w.socket.is_none() {
-                return w.keep(self, has_ended, kind, payload, notify, compress).map(|()| None);
+                return w.keep(self, has_ended, message).map(|()| None);
             }
-            if w.pending() as u64 >= limit {
+            if w.pending() as u64 >= limit || w.has_kept() {
+                if let Some(copy) = copy {
+                    w.keep_newest(limit, message, copy);
+                    return Ok(None);
+                }
                 w.notify |= notify;
                 return Err(Kind::WouldBlock.into());
             }
             let length = w.out.len();
-            if payload.len() >= limits::VECTORED
+            let spare = &self.mailbox.spare;
+            if let Some(shared) = shared {
+                let large = if w.blocked { usize::MAX } else { limits::VECTORED };
+                if let Some(frame) = w.encoder.shared(&mut w.out, (kind, payload, compress), shared, large)? {
+                    w.sent.add(payload.len());
+                    w.corked = false;
+                    w.write(self, frame);
+                    w.wrote(self);
+                    return Ok(None);
+                }
+            } else if payload.len() >= limits::VECTORED
                 && !w.blocked
                 && w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
             {
@@ -98,8 +158,7 @@ impl Connection {
                 w.write(self, payload);
                 w.wrote(self);
                 return Ok(None);
-            }
-            if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, &self.mailbox.spare) {
+            } else if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, spare) {
                 w.out.truncate(length);
                 return Err(e);
             }
@@ -153,6 +212,7 @@ impl Connection {
                 return Ok(false);
             }
             if !w.broken && w.socket.is_some() {
+                w.encode_kept(self, u64::MAX);
                 w.close(&close);
                 if !w.blocked {
                     w.flush(self);

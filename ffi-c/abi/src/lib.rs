@@ -98,6 +98,15 @@ pub const CMWS_SEND_NOTIFY: u32 = 1;
 /// agreed on (RFC 7692, 6).
 pub const CMWS_SEND_UNCOMPRESSED: u32 = 2;
 
+/// `cmws_connections_send`: what would block is left out, with WOULD_BLOCK.
+pub const CMWS_SLOW_WAIT: u32 = 0;
+/// `cmws_connections_send`: what would block does not get this message.
+pub const CMWS_SLOW_DROP_NEWEST: u32 = 1;
+/// `cmws_connections_send`: what would block gets this message, and not the oldest that wait.
+pub const CMWS_SLOW_DROP_OLDEST: u32 = 2;
+/// `cmws_connections_send`: what would block is closed.
+pub const CMWS_SLOW_CLOSE: u32 = 3;
+
 /// Being made: neither open nor failed.
 pub const CMWS_STATE_CONNECTING: u32 = 0;
 /// Open both ways.
@@ -337,6 +346,7 @@ functions! {
     cmws_connection_header(connection: cmws_handle_t, index: usize, header_size: usize, out_header: *mut cmws_header_t) -> cmws_status_t;
     cmws_connection_answer(connection: cmws_handle_t, status: u16, subprotocol: *const c_char, subprotocol_length: usize, headers: *const cmws_header_t, header_count: usize, body: *const u8, body_length: usize) -> cmws_status_t;
     cmws_connection_send(connection: cmws_handle_t, kind: u32, data: *const u8, length: usize, flags: u32) -> cmws_status_t;
+    cmws_connections_send(connections: *const cmws_handle_t, count: usize, kind: u32, data: *const u8, length: usize, flags: u32, slow: u32, out_statuses: *mut cmws_status_t, out_accepted: *mut usize) -> cmws_status_t;
     cmws_connection_receive(connection: cmws_handle_t, messages: *mut cmws_message_t, message_size: usize, capacity: usize, out_count: *mut usize) -> cmws_status_t;
     cmws_message_release(messages: *mut cmws_message_t, message_size: usize, count: usize);
     cmws_connection_close(connection: cmws_handle_t, code: u16, reason: *const c_char, reason_length: usize) -> cmws_status_t;

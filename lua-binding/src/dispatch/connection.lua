@@ -144,6 +144,8 @@ local function send(conn, r, kind, data, flags)
   return (park(task))
 end
 
+ws.send_waiting = send
+
 -- send_message and send_binary differ in the kind only. What need not wait is done at once.
 local function sender(name, kind)
   return function(self, data, options)
