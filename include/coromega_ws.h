@@ -162,6 +162,11 @@
 #define CMWS_STATUS_INTERNAL 22
 
 /**
+ * The connection has moved to another mailbox: this is the handle that it had.
+ */
+#define CMWS_STATUS_MOVED 23
+
+/**
  * A client connection is open; with the option `reconnect`, also when it is open again.
  */
 #define CMWS_EVENT_OPEN 1
@@ -207,6 +212,12 @@
  * is tried again, until OPEN or CLOSED.
  */
 #define CMWS_EVENT_LOST 9
+
+/**
+ * A connection has moved to another mailbox. The handle is the one that it had here; it wants
+ * `cmws_connection_free`, which does the connection no harm.
+ */
+#define CMWS_EVENT_MOVED 10
 
 /**
  * A text message: UTF-8 (RFC 6455, 5.6).
@@ -334,6 +345,7 @@ typedef struct cmws_options_t {
 
 /**
  * Names a mailbox, a connection or a listener. Below 2^53, never 0, never used twice in a process.
+ * A connection has another one in each mailbox that it moves to.
  */
 typedef uint64_t cmws_handle_t;
 
@@ -504,9 +516,9 @@ typedef struct cmws_connection_info_t {
    */
   uint32_t closed_by;
   /**
-   * 0.
+   * The option `max_callbacks`, for bindings.
    */
-  uint32_t reserved2;
+  uint32_t max_callbacks;
   /**
    * Our own address; empty with port 0 before it is open, and for a Unix socket.
    */
@@ -856,6 +868,27 @@ cmws_status_t cmws_connection_answer(cmws_handle_t connection,
                                      uintptr_t header_count,
                                      const uint8_t *body,
                                      uintptr_t body_length);
+
+/**
+ * Moves a connection to a mailbox, with all that it holds: what its inbox has is told there. It is
+ * another handle there; the one that it had answers MOVED to every call, and the mailbox that it
+ * leaves gets one MOVED event. Any thread may call this, on any open connection of the process; one
+ * that is under review or not open yet is INVALID_ARGUMENT. Messages that were taken stay with who
+ * took them: see `cmws_connection_put_back`.
+ */
+cmws_status_t cmws_connection_move(cmws_handle_t connection,
+                                   cmws_handle_t mailbox,
+                                   cmws_handle_t *out_connection);
+
+/**
+ * Puts a message back into an inbox, as the next one to be taken: one that was taken and not
+ * used, before its connection moves. The newest first, where there are several. `data` may go
+ * when the call returns.
+ */
+cmws_status_t cmws_connection_put_back(cmws_handle_t connection,
+                                       uint32_t kind,
+                                       const uint8_t *data,
+                                       uintptr_t length);
 
 /**
  * Sends a message: text (UTF-8) or binary, of `length` bytes, which may go when the call returns.

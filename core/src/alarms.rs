@@ -20,10 +20,14 @@ pub(crate) struct Alarms {
 
 #[derive(Default)]
 struct Queue {
-    /// By time, then by handle.
-    alarms: BTreeMap<(Instant, u64), Arc<Connection>>,
+    /// By time, then by place in memory: a handle may change.
+    alarms: BTreeMap<(Instant, usize), Arc<Connection>>,
     /// What the timer is set to. It may be earlier than all alarms, never later.
     set: Option<Instant>,
+}
+
+fn key(connection: &Connection) -> usize {
+    std::ptr::from_ref(connection).addr()
 }
 
 impl Alarms {
@@ -43,7 +47,7 @@ impl Alarms {
     /// Wakes the connection at this time, with `rung` set.
     pub(crate) fn add(&self, at: Instant, connection: &Arc<Connection>) {
         let mut queue = self.queue();
-        queue.alarms.insert((at, connection.handle), connection.clone());
+        queue.alarms.insert((at, key(connection)), connection.clone());
         if queue.set.is_none_or(|set| at < set) {
             self.set_timer(&mut queue, Some(at));
         }
@@ -51,7 +55,7 @@ impl Alarms {
 
     /// Takes back an alarm, if it has not rung.
     pub(crate) fn remove(&self, at: Instant, connection: &Connection) {
-        self.queue().alarms.remove(&(at, connection.handle));
+        self.queue().alarms.remove(&(at, key(connection)));
     }
 
     fn set_timer(&self, queue: &mut Queue, at: Option<Instant>) {

@@ -93,7 +93,7 @@ fn check_subprotocols(subprotocols: &[String], fields: &[Field]) -> Result<()> {
 /// Makes the connection after a delay, and then drives it; or tells why it can't be made.
 pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt, delay: Duration) {
     let shown = attempt.address.shown.clone();
-    let process = connection.mailbox.process();
+    let process = connection.process;
     let (limit, step) = (connection.options.open_timeout(), AtomicU8::new(0));
     let at = |now: Step| step.store(now as u8, Ordering::Relaxed);
     // Closed or let go of by the guest before it opened.

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,7 +22,7 @@ use crate::{
     listener::Listener,
     mailbox::Mailbox,
     options::Options,
-    process,
+    process::{self, Process},
     protocol::{self, Close, Encoder, Message, NO_CLOSE_FRAME, PingPayload, Role},
     reconnect::Plan,
     request::Request,
@@ -89,12 +89,17 @@ impl Control {
 
 /// A connection, as its handle names it.
 pub struct Connection {
-    pub(crate) handle: u64,
+    /// Another one in each mailbox.
+    pub(crate) handle: AtomicU64,
+    pub(crate) process: &'static Process,
     pub(crate) role: Role,
     pub(crate) options: Arc<Options>,
     /// How it is made again when it is lost.
     pub(crate) plan: Option<Arc<Plan>>,
-    pub(crate) mailbox: Arc<Mailbox>,
+    /// The mailbox that it belongs to. Locked behind the inbox, the control and the write half.
+    home: Mutex<Arc<Mailbox>>,
+    /// Another connection has taken its place.
+    pub(crate) succeeded: AtomicBool,
     pub(crate) request: OnceLock<Request>,
     /// The listener that it came through.
     pub(crate) listener: OnceLock<Arc<Listener>>,
@@ -133,7 +138,7 @@ pub struct Connection {
     /// The round trips of its pings.
     pub(crate) latency: Latency,
     /// Kinds of events that wait in the mailbox, a bit each: none waits there twice.
-    told: AtomicU32,
+    pub(crate) told: AtomicU32,
 }
 
 impl Connection {
@@ -145,15 +150,15 @@ impl Connection {
         plan: Option<Arc<Plan>>,
     ) -> Result<Arc<Connection>> {
         let handle = handle::new(HandleKind::Connection);
-        let connection = Connection::make(handle, mailbox, role, options, plan);
-        connection.mailbox.adopt_connection(&connection)?;
+        let connection = Connection::make(handle, mailbox.clone(), role, options, plan);
+        mailbox.adopt_connection(&connection)?;
         Ok(connection)
     }
 
     /// One that is to take the place of a client's connection, not open yet.
     pub(crate) fn again(before: &Connection) -> Arc<Connection> {
-        let (mailbox, options) = (before.mailbox.clone(), before.options.clone());
-        Connection::make(before.handle, mailbox, before.role, options, before.plan.clone())
+        let (mailbox, options) = (before.home().clone(), before.options.clone());
+        Connection::make(before.handle(), mailbox, before.role, options, before.plan.clone())
     }
 
     fn make(
@@ -164,7 +169,8 @@ impl Connection {
         plan: Option<Arc<Plan>>,
     ) -> Arc<Connection> {
         Arc::new(Connection {
-            handle,
+            handle: AtomicU64::new(handle),
+            process: mailbox.process(),
             role,
             options,
             plan,
@@ -172,7 +178,7 @@ impl Connection {
             listener: OnceLock::new(),
             local: OnceLock::new(),
             inbox: Mutex::default(),
-            writer: Mutex::new(Writer::new(Encoder::new(role))),
+            writer: Mutex::new(Writer::new(Encoder::new(role), mailbox.clone())),
             control: Mutex::default(),
             first_close: OnceLock::new(),
             closed_by_peer: AtomicBool::new(false),
@@ -190,13 +196,18 @@ impl Connection {
             ping_asked: AtomicBool::new(false),
             latency: Latency::default(),
             told: AtomicU32::new(0),
-            mailbox,
+            home: Mutex::new(mailbox),
+            succeeded: AtomicBool::new(false),
         })
     }
 
     /// The connection of this handle.
     pub fn find(handle: u64) -> Result<Arc<Connection>> {
         process::connection(handle)
+    }
+
+    pub(crate) fn home(&self) -> MutexGuard<'_, Arc<Mailbox>> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -209,9 +220,9 @@ impl Connection {
 
     /// Queues an event, unless the same kind of event waits already.
     pub(crate) fn tell(self: &Arc<Self>, kind: EventKind) {
-        let bit = 1 << kind as u32;
+        let (bit, home) = (1 << kind as u32, self.home());
         if self.told.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
-            self.mailbox.push(Event { kind, source: Source::Connection(self.clone()) });
+            home.push(Event { kind, source: Source::Connection(self.clone()) });
         }
     }
 
@@ -305,11 +316,13 @@ impl Connection {
 
     /// Lets go of a handle: it is stale at once, and what is still open is closed with 1001.
     pub fn free(handle: u64) {
-        if let Ok(process) = process::Process::current()
-            && let Some(connection) = process.connections.remove(handle)
-        {
+        let Ok(process) = Process::current() else { return };
+        if let Some(mailbox) = process.moved.remove(handle) {
+            mailbox.forget_moved(handle);
+        } else if let Some(connection) = process.connections.remove(handle) {
             connection.let_go();
-            connection.mailbox.forget_connection(&connection);
+            let home = connection.home().clone();
+            home.forget_connection(&connection);
         }
     }
 
@@ -325,7 +338,8 @@ impl Connection {
     pub(crate) fn give_up(self: &Arc<Self>) {
         self.gone.store(true, Ordering::Release);
         self.serve_writer();
-        self.mailbox.forget_connection(self);
+        let home = self.home().clone();
+        home.forget_connection(self);
     }
 
     /// Where it is in its life.
@@ -383,7 +397,7 @@ impl Connection {
 
     /// Counts for the process, and for its listener or all clients.
     pub(crate) fn count(&self, what: impl Fn(&Tally)) {
-        let process = self.mailbox.process();
+        let process = self.process;
         what(&process.all);
         match self.listener.get() {
             Some(listener) => what(&listener.tally),
@@ -419,8 +433,13 @@ impl Connection {
         self.latency.get()
     }
 
+    /// The option of this name, for bindings.
+    pub fn max_callbacks(&self) -> u32 {
+        self.options.max_callbacks
+    }
+
     /// Its handle.
     pub fn handle(&self) -> u64 {
-        self.handle
+        self.handle.load(Ordering::Acquire)
     }
 }

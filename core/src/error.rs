@@ -51,6 +51,7 @@ kinds! {
     20 Resources "RESOURCES" "out of resources";
     21 Away "AWAY" "away";
     22 Internal "INTERNAL" "internal error";
+    23 Moved "MOVED" "moved";
 }
 
 /// A failure: its kind, a text that says what was tried and what happened, and an HTTP status

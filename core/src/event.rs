@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::{connection::Connection, listener::Listener};
+use crate::{connection::Connection, listener::Listener, mailbox::Mailbox, process};
 
 /// What happened. The numbers are those of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum EventKind {
     Pong = 8,
     /// A connection was lost, or could not be made again: it is tried again.
     Lost = 9,
+    /// A connection has moved to another mailbox.
+    Moved = 10,
 }
 
 /// Something that happened, and to whom.
@@ -44,6 +46,8 @@ pub enum Source {
     Connection(Arc<Connection>),
     /// A listener.
     Listener(Arc<Listener>),
+    /// A connection that is here no longer, under the handle that it had.
+    Moved(u64),
 }
 
 impl Event {
@@ -52,6 +56,15 @@ impl Event {
         match &self.source {
             Source::Connection(c) => c.heard(self.kind),
             Source::Listener(l) => l.heard(self.kind),
+            Source::Moved(_) => {}
+        }
+    }
+
+    /// Whether it is for this mailbox: its connection may have moved.
+    pub(crate) fn is_for(&self, mailbox: &Mailbox) -> bool {
+        match &self.source {
+            Source::Connection(c) => std::ptr::eq(&**c.home(), mailbox),
+            _ => true,
         }
     }
 
@@ -62,6 +75,7 @@ impl Event {
             Source::Connection(c) if self.kind == EventKind::Lost => Connection::find(c.handle()).is_err(),
             Source::Connection(c) => c.freed.load(Ordering::Relaxed),
             Source::Listener(l) => l.freed.load(Ordering::Relaxed),
+            Source::Moved(handle) => !process::was_moved(*handle),
         }
     }
 }

@@ -41,6 +41,12 @@ impl Inbox {
         self.messages.push_back(message);
     }
 
+    /// Puts a message back that was popped.
+    pub(crate) fn push_front(&mut self, message: Message) {
+        self.size += cost(&message);
+        self.messages.push_front(message);
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.size -= cost(&message);

@@ -44,6 +44,7 @@ mod socket;
 mod stream;
 mod sys;
 mod tls;
+mod transfer;
 mod wake;
 mod writer;
 

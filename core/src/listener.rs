@@ -144,7 +144,7 @@ impl Listener {
         let mut waiting = self.waiting();
         if waiting.ended {
             drop(waiting);
-            Connection::free(client.handle);
+            Connection::free(client.handle());
             return;
         }
         waiting.clients.push_back((client, place));
@@ -172,7 +172,7 @@ impl Listener {
             }
         }
         for (client, _place) in &taken {
-            take(client.handle);
+            take(client.handle());
             client.announce();
         }
         Ok(taken.len())
@@ -211,7 +211,7 @@ impl Listener {
         found.retain(|connection| {
             matches!(connection.state(), State::Open | State::Closing) && connection.inbox().announced
         });
-        found.sort_unstable_by_key(|connection| connection.handle);
+        found.sort_unstable_by_key(|connection| connection.handle());
         found
     }
 
@@ -267,7 +267,7 @@ impl Listener {
         };
         for (client, _place) in clients {
             // The guest never heard of it: its handle goes with it.
-            Connection::free(client.handle);
+            Connection::free(client.handle());
         }
         Ok(())
     }
@@ -431,7 +431,7 @@ impl Drop for Unopened {
             let error = self.error.take();
             connection.ended(Some(error.unwrap_or_else(|| Kind::Internal.into())));
             if !connection.inbox().announced {
-                Connection::free(connection.handle); // the guest never heard of it
+                Connection::free(connection.handle()); // the guest never heard of it
             }
             connection.give_up();
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     os::fd::{BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -57,8 +57,12 @@ struct Members {
     /// Until both the guest and the runtime have let go of them.
     connections: HashMap<u64, Arc<Connection>>,
     listeners: HashSet<u64>,
+    /// Handles that connections had before they moved, until the guest lets go of them.
+    moved: HashSet<u64>,
     closed: bool,
 }
+
+mod members;
 
 /// A mailbox, as its handle names it.
 pub struct Mailbox {
@@ -164,9 +168,11 @@ impl Mailbox {
             while batch.len() < capacity
                 && let Some(event) = queue.events.pop_front()
             {
-                event.heard();
-                if !event.is_stale() {
-                    batch.push(event);
+                if event.is_for(self) {
+                    event.heard();
+                    if !event.is_stale() {
+                        batch.push(event);
+                    }
                 }
             }
             let mut now = None;
@@ -268,7 +274,7 @@ impl Mailbox {
     }
 
     /// Has the runtime watch the timer, from the first connection or listener on.
-    fn start_timer_task(self: &Arc<Self>) -> Result<()> {
+    pub(crate) fn start_timer_task(self: &Arc<Self>) -> Result<()> {
         let mut started = lock(&self.timer_task);
         if !*started {
             let runtime = self.process.runtime()?;
@@ -281,50 +287,6 @@ impl Mailbox {
 
     pub(crate) fn process(&self) -> &'static Process {
         self.process
-    }
-
-    pub(crate) fn adopt_connection(&self, connection: &Arc<Connection>) -> Result<()> {
-        let mut members = lock(&self.members);
-        if members.closed {
-            return Err(Kind::Closed.into());
-        }
-        members.connections.insert(connection.handle, connection.clone());
-        self.process.connections.insert(connection.handle, connection.clone());
-        Ok(())
-    }
-
-    /// Puts a connection in the place of the one that its handle names. False if that has been let
-    /// go of.
-    pub(crate) fn replace_connection(&self, connection: &Arc<Connection>) -> bool {
-        let mut members = lock(&self.members);
-        let is_there =
-            !members.closed && self.process.connections.replace(connection.handle, connection.clone());
-        if is_there {
-            members.connections.insert(connection.handle, connection.clone());
-        }
-        is_there
-    }
-
-    pub(crate) fn adopt_listener(&self, listener: &Arc<Listener>) -> Result<()> {
-        let mut members = lock(&self.members);
-        if members.closed {
-            return Err(Kind::Closed.into());
-        }
-        members.listeners.insert(listener.handle);
-        self.process.listeners.insert(listener.handle, listener.clone());
-        Ok(())
-    }
-
-    /// Forgets a connection that both the guest and the runtime have let go of.
-    pub(crate) fn forget_connection(&self, connection: &Connection) {
-        let mut members = lock(&self.members);
-        if connection.freed.load(Ordering::Acquire) && connection.gone.load(Ordering::Acquire) {
-            members.connections.remove(&connection.handle);
-        }
-    }
-
-    pub(crate) fn forget_listener(&self, handle: u64) {
-        lock(&self.members).listeners.remove(&handle);
     }
 
     /// Starts a client connection. Returns its handle at once; then comes one event, `Open` or
@@ -341,7 +303,7 @@ impl Mailbox {
         let runtime = self.process.runtime()?;
         let plan = Plan::new(&attempt, &options);
         let connection = Connection::new(self.clone(), Role::Client, Arc::new(options), plan)?;
-        let handle = connection.handle;
+        let handle = connection.handle();
         runtime.spawn(connect::run(connection, attempt, Duration::ZERO));
         Ok(handle)
     }
@@ -368,9 +330,12 @@ impl Mailbox {
         for listener in members.listeners {
             Listener::free(listener);
         }
+        for handle in members.moved {
+            mailbox.process.moved.remove(handle);
+        }
         let mut leaving: Vec<_> = members.connections.into_values().collect();
         for connection in &leaving {
-            mailbox.process.connections.remove(connection.handle);
+            mailbox.process.connections.remove(connection.handle());
             connection.let_go();
         }
         mailbox.cork.end_batch();

@@ -21,6 +21,8 @@ pub(crate) struct Process {
     pub(crate) mailboxes: Table<Mailbox>,
     pub(crate) connections: Table<Connection>,
     pub(crate) listeners: Table<Listener>,
+    /// Handles of connections that have moved, and the mailboxes that they left.
+    pub(crate) moved: Table<Mailbox>,
     pub(crate) tls: tls::Shared,
     /// What all connections have done, and those of clients.
     pub(crate) all: Tally,
@@ -39,6 +41,7 @@ impl Process {
             mailboxes: Table::new(),
             connections: Table::new(),
             listeners: Table::new(),
+            moved: Table::new(),
             tls: tls::Shared::new(),
             all: Tally::default(),
             clients: Tally::default(),
@@ -94,7 +97,13 @@ pub(crate) fn mailbox(handle: u64) -> Result<Arc<Mailbox>> {
 
 /// The connection of this handle.
 pub(crate) fn connection(handle: u64) -> Result<Arc<Connection>> {
-    find(handle, HandleKind::Connection, |p| &p.connections)
+    let found = find(handle, HandleKind::Connection, |p| &p.connections);
+    if found.is_err() && was_moved(handle) { Err(Kind::Moved.into()) } else { found }
+}
+
+/// Whether it is the handle that a connection had in the mailbox that it left.
+pub(crate) fn was_moved(handle: u64) -> bool {
+    CURRENT.get().is_some_and(|process| process.moved.get(handle).is_some())
 }
 
 /// The listener of this handle.

@@ -6,7 +6,7 @@
 //! whatever belongs to one socket begins anew with it, and guests see one connection.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -106,10 +106,10 @@ impl Connection {
             return false;
         }
         let Some(delay) = plan.next_delay(was_open) else { return false };
-        let Ok(runtime) = self.mailbox.process().runtime() else { return false };
+        let Ok(runtime) = self.process.runtime() else { return false };
         let next = Connection::again(self);
         let Some(waits) = self.hand_over(&next) else { return false };
-        if !self.mailbox.replace_connection(&next) {
+        if !self.is_replaced(&next) {
             return false; // the guest has let go of it
         }
         next.announce();
@@ -118,6 +118,17 @@ impl Connection {
         }
         runtime.spawn(connect::run(next, plan.attempt.clone(), delay));
         true
+    }
+
+    /// Has its handle name another connection.
+    fn is_replaced(&self, next: &Arc<Connection>) -> bool {
+        let home = self.home();
+        // It may have moved since that was made.
+        next.handle.store(self.handle(), Ordering::Release);
+        next.settle_in(&home);
+        let is_replaced = home.replace_connection(next);
+        self.succeeded.store(is_replaced, Ordering::Release);
+        is_replaced
     }
 
     /// For the runtime: tells the guest that it was lost, and what happened.

@@ -144,7 +144,7 @@ impl Connection {
         if status == 101 {
             self.waker.wake();
         } else {
-            Connection::free(self.handle); // which wakes, too
+            Connection::free(self.handle()); // which wakes, too
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::{
     event::EventKind,
     kept::Kept,
     limits,
+    mailbox::Mailbox,
     protocol::{Agreed, Close, Deflater, Encoder, Role},
     socket::Socket,
     tls::Tls,
@@ -36,6 +37,8 @@ pub use send::Outgoing;
 /// The encoder, the out-buffer and the socket of a connection.
 pub(crate) struct Writer {
     encoder: Encoder,
+    /// The mailbox of the connection.
+    mailbox: Arc<Mailbox>,
     out: Vec<u8>,
     /// Bytes of `out` that have left.
     start: usize,
@@ -68,9 +71,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(encoder: Encoder) -> Writer {
+    pub(crate) fn new(encoder: Encoder, mailbox: Arc<Mailbox>) -> Writer {
         Writer {
             encoder,
+            mailbox,
             out: Vec::new(),
             start: 0,
             socket: None,
@@ -247,7 +251,7 @@ impl Writer {
             return Ok(false);
         }
         self.answer(connection);
-        self.encode_kept(connection, (connection.options.write_limit / 2).max(1));
+        self.encode_kept((connection.options.write_limit / 2).max(1));
         let part = if tls.pending().is_empty() { self.queued().min(limits::SEAL) } else { 0 };
         if part > 0 {
             tls.seal(&self.out[self.start..][..part])?;
@@ -354,6 +358,26 @@ impl Connection {
             w.flush(self);
             w.write_kept(self);
         });
+    }
+
+    /// Has the write half belong to another mailbox; what is corked is written.
+    pub(crate) fn move_writer(self: &Arc<Self>, to: &Arc<Mailbox>) {
+        self.with_writer(|w| {
+            if w.corked && !w.blocked {
+                w.flush(self);
+            }
+            w.corked = false;
+            w.mailbox = to.clone();
+            if mem::take(&mut w.notify) {
+                self.tell(EventKind::Writable);
+            }
+        });
+    }
+
+    /// Has a connection that nobody uses yet belong to another mailbox.
+    pub(crate) fn settle_in(&self, to: &Arc<Mailbox>) {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).mailbox = to.clone();
+        *self.home() = to.clone();
     }
 
     /// Writes what was kept back for the end of the batch.

@@ -6,7 +6,7 @@ use coromega_ws_abi::{
     CMWS_CLOSED_BY_NOBODY, CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, CMWS_SEND_UNCOMPRESSED,
     cmws_connection_info_t, cmws_handle_t, cmws_header_t, cmws_message_t, cmws_status_t,
 };
-use coromega_ws_core::{Connection, MessageKind, Outgoing, Result};
+use coromega_ws_core::{Connection, Message, MessageKind, Outgoing, Result};
 
 use crate::{
     guard::{Array, bytes, check_output, fields, guard, guard_silent, invalid, store, store_sized},
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn cmws_connection_info(
             messages_sent: sent.messages,
             bytes_sent: sent.bytes,
             closed_by: connection.closed_by().map_or(CMWS_CLOSED_BY_NOBODY, |by| by as u32),
-            reserved2: 0,
+            max_callbacks: connection.max_callbacks(),
             local: address(connection.local()),
         };
         // SAFETY: as this function's contract says. The texts are the connection's own.
@@ -163,6 +163,43 @@ pub(crate) unsafe fn outgoing<'a>(
     let (notify, compress) = (flags & CMWS_SEND_NOTIFY != 0, flags & CMWS_SEND_UNCOMPRESSED == 0);
     // SAFETY: the caller's promise.
     Ok(Outgoing { kind, payload: unsafe { bytes(data, length)? }, notify, compress })
+}
+
+/// Moves a connection to a mailbox, with all that it holds: what its inbox has is told there. It is
+/// another handle there; the one that it had answers MOVED to every call, and the mailbox that it
+/// leaves gets one MOVED event. Any thread may call this, on any open connection of the process; one
+/// that is under review or not open yet is INVALID_ARGUMENT. Messages that were taken stay with who
+/// took them: see `cmws_connection_put_back`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_move(
+    connection: cmws_handle_t,
+    mailbox: cmws_handle_t,
+    out_connection: *mut cmws_handle_t,
+) -> cmws_status_t {
+    guard(|| {
+        check_output(out_connection)?;
+        // SAFETY: checked for NULL above; otherwise as this function's contract says.
+        unsafe { store(out_connection, Connection::transfer(connection, mailbox)?) }
+    })
+}
+
+/// Puts a message back into an inbox, as the next one to be taken: one that was taken and not
+/// used, before its connection moves. The newest first, where there are several. `data` may go
+/// when the call returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cmws_connection_put_back(
+    connection: cmws_handle_t,
+    kind: u32,
+    data: *const u8,
+    length: usize,
+) -> cmws_status_t {
+    guard(|| {
+        let connection = Connection::find(connection)?;
+        // SAFETY: as this function's contract says.
+        let message = unsafe { outgoing(kind, data, length, 0)? };
+        connection.put_back(Message { kind: message.kind, payload: message.payload.to_vec() });
+        Ok(())
+    })
 }
 
 /// Sends a message: text (UTF-8) or binary, of `length` bytes, which may go when the call returns.

@@ -106,6 +106,10 @@ fn to_c(event: &Event) -> cmws_event_t {
                 _ => None,
             }
         }
+        Source::Moved(handle) => {
+            out.handle = *handle;
+            None
+        }
         Source::Listener(listener) => {
             out.handle = listener.handle();
             if event.kind == EventKind::Dead { listener_end(listener, &mut out) } else { None }

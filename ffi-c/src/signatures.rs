@@ -18,7 +18,7 @@ check_types! {
     cmws_connection_info cmws_connection_header cmws_connection_send cmws_connection_receive cmws_connection_close
     cmws_connection_answer cmws_connection_ping cmws_connection_free
     cmws_message_release
-    cmws_connections_send cmws_listener_counters cmws_process_counters cmws_process_metrics
+    cmws_connection_move cmws_connection_put_back cmws_connections_send cmws_listener_counters cmws_process_counters cmws_process_metrics
 }
 
 macro_rules! check_numbers {
@@ -47,6 +47,7 @@ check_numbers! {
     CMWS_STATUS_PROTOCOL = Kind::Protocol;
     CMWS_STATUS_RESOURCES = Kind::Resources;
     CMWS_STATUS_AWAY = Kind::Away;
+    CMWS_STATUS_MOVED = Kind::Moved;
     CMWS_STATUS_INTERNAL = Kind::Internal;
     CMWS_EVENT_OPEN = EventKind::Open;
     CMWS_EVENT_ACCEPTED = EventKind::Accepted;
@@ -57,6 +58,7 @@ check_numbers! {
     CMWS_EVENT_REQUESTED = EventKind::Requested;
     CMWS_EVENT_PONG = EventKind::Pong;
     CMWS_EVENT_LOST = EventKind::Lost;
+    CMWS_EVENT_MOVED = EventKind::Moved;
     CMWS_MESSAGE_TEXT = MessageKind::Text;
     CMWS_MESSAGE_BINARY = MessageKind::Binary;
     CMWS_SLOW_WAIT = Slow::Wait;

@@ -9,14 +9,15 @@ use std::{
 use coromega_ws_abi::{
     CMWS_MESSAGE_BINARY, CMWS_STATUS_CLOSED, CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK,
     CMWS_STATUS_WOULD_BLOCK, cmws_connection_answer, cmws_connection_close, cmws_connection_free,
-    cmws_connection_header, cmws_connection_info, cmws_connection_info_t, cmws_connection_ping,
-    cmws_connection_receive, cmws_connection_send, cmws_handle_t, cmws_header_t, cmws_mailbox_connect,
-    cmws_message_release, cmws_message_t, cmws_options_clear, cmws_options_t,
+    cmws_connection_header, cmws_connection_info, cmws_connection_info_t, cmws_connection_move,
+    cmws_connection_ping, cmws_connection_put_back, cmws_connection_receive, cmws_connection_send,
+    cmws_handle_t, cmws_header_t, cmws_mailbox_connect, cmws_message_release, cmws_message_t,
+    cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
     lua_pushinteger, lua_pushlstring, lua_pushvalue, lua_rawseti, lua_setfield, lua_setmetatable,
-    lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
+    lua_toboolean, lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
 };
 
 use crate::{error, listener, mailbox, options};
@@ -74,14 +75,15 @@ pub unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
 
 /// `receive(connection, queue, binaries)` puts messages into the table `queue`, from 1 on, and
 /// true at the same places of `binaries` where they are binary. Returns how many; nothing when
-/// the connection has ended; nil and why after an error.
+/// the connection has ended; nil and why after an error. `receive(connection, queue, binaries, true)`
+/// takes one at a time.
 pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue and two tables. Messages are recorded
     // as taken while strings are made of them, for an error of Lua's may end this function there.
     unsafe {
         let connection = lua_tonumber(state, 1) as cmws_handle_t;
         let mailbox = mailbox::of(state);
-        if (*mailbox).taken != 0 {
+        if (*mailbox).taken != 0 || lua_toboolean(state, 4) != 0 {
             return receive_one(state, connection);
         }
         let messages = (&raw mut (*mailbox).messages).cast::<cmws_message_t>();
@@ -107,7 +109,8 @@ pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
     1
 }
 
-/// What `receive` does inside itself, when making a string has run a finalizer that receives.
+/// What `receive` does where one is enough, and inside itself, when making a string has run a
+/// finalizer that receives.
 unsafe fn receive_one(state: *mut lua_State, connection: cmws_handle_t) -> c_int {
     // SAFETY: as in `receive`.
     unsafe {
@@ -142,6 +145,44 @@ unsafe fn put(state: *mut lua_State, message: &cmws_message_t, position: usize) 
             lua_rawseti(state, 3, slot);
         }
     }
+}
+
+/// `put_back(connection, kind, data)` makes a message the next one again; returns nothing, or nil and
+/// why.
+pub unsafe extern "C-unwind" fn put_back(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a string as third argument.
+    unsafe {
+        let mut length = 0;
+        let data = lua_tolstring(state, 3, &mut length);
+        let (connection, kind) = (lua_tonumber(state, 1) as cmws_handle_t, lua_tonumber(state, 2) as u32);
+        let status = cmws_connection_put_back(connection, kind, data.cast(), length);
+        if status == CMWS_STATUS_OK { 0 } else { error::fail(state, status) }
+    }
+}
+
+/// `take_over(connection)` takes a connection over; returns its handle here and its `max_callbacks`, or
+/// nil and why.
+pub unsafe extern "C-unwind" fn take_over(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue.
+    unsafe {
+        let own = match mailbox::handle(mailbox::of(state)) {
+            Ok(own) => own,
+            Err(status) => return error::fail(state, status),
+        };
+        let mut moved = 0;
+        let status = cmws_connection_move(lua_tonumber(state, 1) as cmws_handle_t, own, &mut moved);
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        let mut known = MaybeUninit::<cmws_connection_info_t>::zeroed();
+        let status = cmws_connection_info(moved, size_of::<cmws_connection_info_t>(), known.as_mut_ptr());
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
+        }
+        lua_pushinteger(state, moved as lua_Integer);
+        lua_pushinteger(state, (*known.as_ptr()).max_callbacks.into());
+    }
+    2
 }
 
 /// `ping(connection)` returns true when PONG will follow, or nil and why.

@@ -7,8 +7,8 @@ use std::{
 
 use coromega_ws_abi::{
     CMWS_ABI_MAJOR, CMWS_ABI_MINOR, CMWS_STATUS_AWAY, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED,
-    CMWS_STATUS_FORKED, CMWS_STATUS_TIMEOUT, CMWS_STATUS_WOULD_BLOCK, cmws_last_error_text, cmws_status_t,
-    cmws_status_text, cmws_version,
+    CMWS_STATUS_FORKED, CMWS_STATUS_MOVED, CMWS_STATUS_TIMEOUT, CMWS_STATUS_WOULD_BLOCK,
+    cmws_last_error_text, cmws_status_t, cmws_status_text, cmws_version,
 };
 use mlua_sys::{
     lua_Number, lua_State, lua_concat, lua_pushlstring, lua_pushnil, lua_pushnumber, lua_pushstring,
@@ -33,6 +33,7 @@ pub unsafe fn push(state: *mut lua_State, status: cmws_status_t) {
                 | CMWS_STATUS_BUSY
                 | CMWS_STATUS_FORKED
                 | CMWS_STATUS_AWAY
+                | CMWS_STATUS_MOVED
         );
         let text = if fixed { cmws_status_text(status) } else { cmws_last_error_text() };
         // Making the string may run finalizers, and a failing call of theirs would end the

@@ -25,7 +25,7 @@ use mlua_sys::{
 const REGISTRY_KEY: &CStr = c"coromega_ws";
 
 /// The dispatcher's chunks in the order in which they run; each gets the table `ws` they share.
-const CHUNKS: [(&CStr, &str); 17] = [
+const CHUNKS: [(&CStr, &str); 18] = [
     (c"=coromega_ws/error.lua", include_str!("dispatch/error.lua")),
     (c"=coromega_ws/timer.lua", include_str!("dispatch/timer.lua")),
     (c"=coromega_ws/task.lua", include_str!("dispatch/task.lua")),
@@ -34,6 +34,7 @@ const CHUNKS: [(&CStr, &str); 17] = [
     (c"=coromega_ws/json.lua", include_str!("dispatch/json.lua")),
     (c"=coromega_ws/inbox.lua", include_str!("dispatch/inbox.lua")),
     (c"=coromega_ws/connection.lua", include_str!("dispatch/connection.lua")),
+    (c"=coromega_ws/transfer.lua", include_str!("dispatch/transfer.lua")),
     (c"=coromega_ws/broadcast.lua", include_str!("dispatch/broadcast.lua")),
     (c"=coromega_ws/reconnect.lua", include_str!("dispatch/reconnect.lua")),
     (c"=coromega_ws/info.lua", include_str!("dispatch/info.lua")),
@@ -46,7 +47,7 @@ const CHUNKS: [(&CStr, &str); 17] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 33] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 35] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
@@ -63,6 +64,8 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 33] = [
     (c"details", connection::details),
     (c"header", connection::header),
     (c"ping", connection::ping),
+    (c"put_back", connection::put_back),
+    (c"take_over", connection::take_over),
     (c"answer", connection::answer),
     (c"guard", connection::guard),
     (c"free", connection::free),

@@ -38,6 +38,7 @@ from .error import (
     InvalidHeader,
     InvalidText,
     ListenError,
+    Moved,
     ProtocolError,
     ResourcesError,
     TcpError,
@@ -48,7 +49,6 @@ from .error import (
     in_connect,
 )
 from .listener import Listener
-from .mailbox import _all as _mailboxes
 from .mailbox import of_running_loop, running_or_early
 from .options import Headers, Option, chosen, request_fields
 from .reporting import on_error
@@ -80,6 +80,7 @@ __all__ = [
     "InvalidText",
     "ListenError",
     "Listener",
+    "Moved",
     "ProtocolError",
     "Request",
     "ResourcesError",
@@ -163,14 +164,16 @@ def create_websocket_server(
     return Listener(mailbox, mailbox.listen(host, port, wanted), wanted.max_callbacks, when_request)
 
 
-def from_handle(handle: int) -> Connection | ForeignConnection:
-    """The connection that a handle names, whichever language of the process made it."""
+def from_handle(handle: int) -> Connection:
+    """The connection that a handle names: this loop's own, or one that is taken over from wherever it is.
+
+    What its inbox holds comes along. The object that had it before fails with Moved, or `moved`.
+    """
     if not isinstance(handle, int) or isinstance(handle, bool):
         raise TypeError(f"from_handle: a number, not {type(handle).__name__}")
     if not 0 < handle < 1 << 53:
         raise InvalidHandle(f"from_handle: {handle} is no handle")
-    for mailbox in list(_mailboxes):
-        connection: Connection | None = mailbox.lookup(handle)
-        if connection is not None:
-            return connection
-    return ForeignConnection(handle)
+    _native.foreign_state(handle)
+    mailbox = running_or_early()
+    own: Connection | None = mailbox.lookup(handle)
+    return own or Connection._make(mailbox, *mailbox.take_over(handle))

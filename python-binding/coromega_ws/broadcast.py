@@ -33,7 +33,7 @@ async def send_to_many(
     # Whoever waits for room came first.
     behind = [c for c in all_of_them if c._sending] if slow == "wait" else []
     now = [c for c in all_of_them if not c._sending] if behind else all_of_them
-    statuses = _native.send_to_many([c.handle for c in now], message, compress, policy)
+    statuses = _native.send_to_many([c._handle for c in now], message, compress, policy)
     accepted = statuses.count(_OK)
     if slow == "wait":
         behind += [c for c, status in zip(now, statuses, strict=True) if status == _WOULD_BLOCK]

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _native
 from .counters import Info, info_of
-from .error import Away, ConnectionClosed, InvalidArgument, InvalidClose, from_status, in_connect
+from .error import Away, ConnectionClosed, InvalidArgument, InvalidClose, Moved, from_status, in_connect
 from .request import Request, request_of
 from .waiting import Once
 
@@ -145,24 +145,24 @@ class Connection(_native.Connection):
     def request(self) -> Request:
         """The request that opened the connection; header names in lower case."""
         if self._known_request is None:
-            self._known_request = request_of(self.handle)
+            self._known_request = request_of(self._handle)
         return self._known_request
 
     def info(self) -> Info:
         """Its state, addresses, end, and how many messages and bytes it received and sent."""
-        return info_of(self.handle)
+        return info_of(self._handle)
 
     @property
     def latency(self) -> tuple[float, float] | None:
         """The last and the smoothed round trip of the library's pings, in seconds; None before."""
-        return _native.connection_latency(self.handle)
+        return _native.connection_latency(self._handle)
 
     async def ping(self) -> float:
         """The round trip of a ping, in seconds. ConnectionClosed if no pong comes any more."""
         loop = asyncio.get_running_loop()
         if loop is not self._mailbox.loop:
             raise RuntimeError("ping: this connection belongs to another event loop")
-        _native.connection_ping(self.handle)
+        _native.connection_ping(self._handle)
         pong: asyncio.Future[float] = loop.create_future()
         self._pingers.append(pong)
         return await pong
@@ -181,7 +181,7 @@ class Connection(_native.Connection):
 
     def __repr__(self) -> str:
         code = self.close_code
-        return f"<coromega_ws.Connection {self.handle}{'' if code is None else f' closed {code}'}>"
+        return f"<coromega_ws.Connection {self._handle}{'' if code is None else f' closed {code}'}>"
 
     def _opened(self) -> None:
         opening, self._opening = self._opening, None
@@ -214,6 +214,11 @@ class Connection(_native.Connection):
         self._closed_event.set()
         self._set_busy(False)
         self._end_pings(ConnectionClosed("ping: the connection has ended"))
+
+    def _moved(self) -> None:
+        self._end_pings(Moved("ping: the connection has moved"))
+        self._closed_event.set()
+        self._cut_off()
 
     def _end_pings(self, error: Exception) -> None:
         pingers, self._pingers = self._pingers, []

@@ -23,6 +23,7 @@ __all__ = [
     "InvalidHeader",
     "InvalidText",
     "ListenError",
+    "Moved",
     "ProtocolError",
     "ResourcesError",
     "TcpError",
@@ -179,6 +180,12 @@ class InternalError(Error):
     status = 22
 
 
+class Moved(Error, RuntimeError):
+    """Another loop or language has taken the connection over."""
+
+    status = 23
+
+
 class ConnectTimeout(ConnectError, Timeout):
     """The connection was not open within `open_timeout`."""
 
@@ -211,6 +218,7 @@ CLASSES: dict[int, type[Error]] = {
         ResourcesError,
         Away,
         InternalError,
+        Moved,
     )
 }
 

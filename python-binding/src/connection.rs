@@ -13,6 +13,7 @@ use crate::error::{elsewhere, exception, failure};
 use crate::foreign::close_foreign;
 use crate::lock;
 use crate::mailbox::Mailbox;
+use crate::message::put_back;
 use crate::pending::PendingSend;
 use crate::receive::Receive;
 use crate::request::{info, text};
@@ -41,9 +42,14 @@ pub struct State {
     /// A task that got a message runs and has not given way yet: it is the first again.
     pub serving: bool,
     pub pinned: bool,
+    /// Others know the handle: nothing is taken that is not delivered.
+    pub lent: bool,
     /// Told by the end of the mailbox, where the handle is gone with it.
     pub end: Option<(u16, String)>,
 }
+
+/// The reason of the end of an object whose connection has moved.
+const MOVED: &str = "moved";
 
 /// The native half of a connection.
 #[pyclass(frozen, subclass, weakref, module = "coromega_ws._native")]
@@ -162,15 +168,48 @@ impl Connection {
             pump_scheduled: false,
             serving: false,
             pinned: false,
+            lent: false,
             end: None,
         };
         Connection { mailbox, handle, max_callbacks, state: Mutex::new(state) }
     }
 
-    /// The number that names this connection in every language of the process.
+    /// The number that names this connection in every language of the process: by it `from_handle` of
+    /// another loop or language takes it over. From now on messages are taken one at a time.
     #[getter(handle)]
-    fn py_handle(&self) -> u64 {
+    fn py_handle(&self, py: Python<'_>) -> PyResult<u64> {
+        let taken = {
+            let mut state = lock(&self.state);
+            state.lent = true;
+            std::mem::take(&mut state.inbox)
+        };
+        for message in taken.iter().rev() {
+            put_back(message.bind(py), self.handle)?;
+        }
+        Ok(self.handle)
+    }
+
+    /// The same, for this package.
+    #[getter]
+    fn _handle(&self) -> u64 {
         self.handle
+    }
+
+    /// Another mailbox has taken the connection over.
+    fn _cut_off(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let sends = {
+            let mut state = lock(&slf.get().state);
+            state.drained = true;
+            state.busy = false;
+            state.end = Some((1006, MOVED.into()));
+            std::mem::take(&mut state.sends)
+        };
+        for send in sends {
+            let error = exception(slf.py(), abi::CMWS_STATUS_MOVED, "send: the connection has moved", 0);
+            send.get().settle(slf.py(), Err(error), false)?;
+        }
+        Connection::schedule(slf)?;
+        Connection::repin(slf)
     }
 
     #[getter]
@@ -244,7 +283,7 @@ impl Connection {
 
     /// Starts closing; False if a close frame has been sent or received already.
     fn _close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<bool> {
-        if lock(&self.state).end.is_some() {
+        if matches!(&lock(&self.state).end, Some((_, why)) if why != MOVED) {
             return Ok(false);
         }
         close_foreign(py, self.handle, code, reason)

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
 use crate::lock;
-use crate::message::{Taken, take};
+use crate::message::{BATCH, Taken, put_back, take};
 use crate::waiter::{Outcome, Purpose, Waiter};
 
 /// Messages that one call of `pump` delivers before others have their turn.
@@ -27,7 +27,7 @@ enum Taker {
 impl Connection {
     /// The next message, from those taken or from the core.
     fn next(&self, py: Python<'_>) -> PyResult<Ready> {
-        {
+        let most = {
             let mut state = lock(&self.state);
             if let Some(message) = state.inbox.pop_front() {
                 return Ok(Ready::Message(message));
@@ -35,9 +35,10 @@ impl Connection {
             if state.drained {
                 return Ok(Ready::Ended);
             }
-        }
+            if state.lent { 1 } else { BATCH }
+        };
         let mut taken = Vec::new();
-        let outcome = take(py, self.handle, &mut taken);
+        let outcome = take(py, self.handle, most, &mut taken);
         let mut state = lock(&self.state);
         state.inbox.extend(taken);
         match outcome? {
@@ -122,11 +123,15 @@ impl Connection {
 
     /// A message whose taker was cancelled is the next one again.
     pub fn put_back(slf: &Bound<'_, Self>, message: Py<PyAny>) -> PyResult<()> {
-        if !message.is_none(slf.py()) {
-            lock(&slf.get().state).inbox.push_front(message);
-            Connection::schedule(slf)?;
+        let connection = slf.get();
+        if message.is_none(slf.py()) {
+            return Ok(());
         }
-        Ok(())
+        if lock(&connection.state).lent {
+            return put_back(message.bind(slf.py()), connection.handle);
+        }
+        lock(&connection.state).inbox.push_front(message);
+        Connection::schedule(slf)
     }
 
     /// Has `pump` called by the loop.

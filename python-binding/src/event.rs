@@ -87,6 +87,14 @@ impl Mailbox {
                 Some(connection) => connection.call_method0("_opened").map(|_| ()),
                 None => Ok(()),
             },
+            abi::CMWS_EVENT_MOVED => match self.find(py, event.handle) {
+                Some(connection) => connection.call_method0("_moved").map(|_| ()),
+                None => {
+                    // SAFETY: never fails, whatever the handle.
+                    unsafe { abi::cmws_connection_free(event.handle) };
+                    Ok(())
+                }
+            },
             abi::CMWS_EVENT_LOST => match self.find(py, event.handle) {
                 Some(connection) => {
                     connection.call_method1("_lost", (event.text, event.close_code)).map(|_| ())

@@ -210,6 +210,14 @@ impl Mailbox {
         Ok(handle)
     }
 
+    /// Takes a connection over; returns its handle here and its `max_callbacks`.
+    fn take_over(&self, py: Python<'_>, connection: u64) -> PyResult<(u64, u32)> {
+        let mut handle = 0;
+        // SAFETY: takes handles and checks them, and writes one number.
+        check(py, unsafe { abi::cmws_connection_move(connection, self.handle, &mut handle) })?;
+        Ok((handle, crate::request::info(py, handle)?.max_callbacks))
+    }
+
     /// Binds a port; returns the listener's handle. The name is looked up without the GIL.
     fn listen(&self, py: Python<'_>, host: &str, port: u16, options: &Bound<'_, Options>) -> PyResult<u64> {
         let (mailbox, options) = (self.handle, options.get());

@@ -3,7 +3,7 @@
 use coromega_ws_abi as abi;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 /// How many messages one call takes.
 pub const BATCH: usize = 16;
@@ -15,10 +15,10 @@ pub enum Taken {
     Ended,
 }
 
-/// Takes up to [`BATCH`] messages and appends them to `into`, as str and bytes.
+/// Takes up to `most` messages, no more than [`BATCH`], and appends them to `into`, as str and bytes.
 ///
 /// Called without a lock, since a MemoryError may be made on the way.
-pub fn take(py: Python<'_>, connection: u64, into: &mut Vec<Py<PyAny>>) -> PyResult<Taken> {
+pub fn take(py: Python<'_>, connection: u64, most: usize, into: &mut Vec<Py<PyAny>>) -> PyResult<Taken> {
     const NONE: abi::cmws_message_t = abi::cmws_message_t {
         data: std::ptr::null(),
         length: 0,
@@ -30,8 +30,9 @@ pub fn take(py: Python<'_>, connection: u64, into: &mut Vec<Py<PyAny>>) -> PyRes
     let size = size_of::<abi::cmws_message_t>();
     let mut count = 0;
     // SAFETY: the array has room for as many as the call says.
-    let status =
-        unsafe { abi::cmws_connection_receive(connection, messages.as_mut_ptr(), size, BATCH, &mut count) };
+    let status = unsafe {
+        abi::cmws_connection_receive(connection, messages.as_mut_ptr(), size, most.min(BATCH), &mut count)
+    };
     if status != abi::CMWS_STATUS_OK {
         // Any other status than CLOSED means that the handle ended with its mailbox.
         return Ok(Taken::Ended);
@@ -93,6 +94,17 @@ pub fn send_text(text: &Bound<'_, PyAny>, connection: u64, flags: u32) -> PyResu
     Ok(unsafe {
         abi::cmws_connection_send(connection, abi::CMWS_MESSAGE_TEXT, data.cast(), length as usize, flags)
     })
+}
+
+/// Makes a message that was taken the next one again.
+pub fn put_back(message: &Bound<'_, PyAny>, connection: u64) -> PyResult<()> {
+    let (kind, data) = match message.cast::<PyBytes>() {
+        Ok(bytes) => (abi::CMWS_MESSAGE_BINARY, bytes.as_bytes()),
+        Err(_) => (abi::CMWS_MESSAGE_TEXT, message.cast::<PyString>()?.to_str()?.as_bytes()),
+    };
+    // SAFETY: the slice is passed with its length and lives through the call.
+    let status = unsafe { abi::cmws_connection_put_back(connection, kind, data.as_ptr(), data.len()) };
+    crate::error::check(message.py(), status)
 }
 
 /// Sends bytes.

@@ -3,6 +3,7 @@
 #include <coromega_ws.h>
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 static cmws_handle_t server_mailbox;
@@ -89,4 +90,33 @@ int c_send(cmws_handle_t connection, const char *text)
 {
     return cmws_connection_send(connection, CMWS_MESSAGE_TEXT, (const uint8_t *)text, strlen(text),
                                 0);
+}
+
+/* Takes a connection over, receives so many numbers from `first` on, and returns the handle that it
+ * has now; 0 if anything went wrong. Its mailbox stays. */
+cmws_handle_t c_relay(cmws_handle_t connection, int first, int count)
+{
+    cmws_handle_t mailbox, moved;
+    if (cmws_mailbox_new(&mailbox) != CMWS_STATUS_OK ||
+        cmws_connection_move(connection, mailbox, &moved) != CMWS_STATUS_OK)
+        return 0;
+    for (int expected = first; expected < first + count;) {
+        cmws_event_t event;
+        cmws_message_t message;
+        char text[16] = "";
+        size_t got;
+        if (cmws_connection_receive(moved, &message, sizeof message, 1, &got) != CMWS_STATUS_OK)
+            return 0;
+        if (got == 0) {
+            if (cmws_mailbox_poll(mailbox, 30000, &event, sizeof event, 1, &got) != CMWS_STATUS_OK || got == 0)
+                return 0;
+            continue;
+        }
+        if (message.length < sizeof text)
+            memcpy(text, message.data, message.length);
+        cmws_message_release(&message, sizeof message, 1);
+        if (atoi(text) != expected++)
+            return 0;
+    }
+    return moved;
 }

@@ -63,6 +63,68 @@ return table.concat(answers, " ")
 """
 
 
+# A connection that goes from one Lua state to Python, to C, to another Lua state and back, while
+# messages come.
+RELAY = """
+local url, relay = ...
+local coromega = require("coromega_ws")
+local told
+coromega:start_new(function()
+    local conn = assert(coromega:connect_to_websocket(url))
+    for n = 1, 500 do
+        conn:send_message(tostring(n))
+    end
+    local function take(first, last)
+        for n = first, last do
+            assert(conn:receive_message() == tostring(n), n)
+        end
+    end
+    take(1, 10)
+    local old = conn
+    relay(conn:handle(), function(handle)
+        conn = assert(coromega:from_handle(handle))
+    end)
+    assert(conn ~= old)
+    assert(old:send_message("x") == "moved")
+    local message, why = old:receive_message()
+    assert(message == nil and why == "moved", why)
+    assert(select(2, old:info()) == "moved")
+    assert(old:close() == "moved")
+    assert(select(2, coromega:from_handle(old:handle())) == "moved")
+    take(41, 500)
+    conn:close()
+    told = "done"
+end)
+coromega:run()
+return told
+"""
+
+# What another state does with it: takes some, and gives it on from inside its loop.
+BETWEEN = """
+local handle, back = ...
+local coromega = require("coromega_ws")
+coromega:start_new(function()
+    local conn = assert(coromega:from_handle(handle))
+    local seen = 30
+    conn:when_new_msg(function(message, _, reason)
+        if message == nil then
+            assert(reason == "moved", reason)
+            return
+        end
+        seen = seen + 1
+        assert(message == tostring(seen), message)
+        if seen == 40 then
+            back(conn:handle())
+        end
+    end)
+    while seen < 40 do
+        coromega:sleep(0.001)
+    end
+end)
+coromega:run()
+"""
+
+
 def runtime_threads():
     names = []
     for task in os.listdir("/proc/self/task"):
@@ -161,17 +223,43 @@ for server_name, server in guests.items():
         assert runtime_threads() == 1
 
 
-
 def lend(handle):
     """Sends on Lua's connection from Python and from C; returns how many messages that were."""
     handle = int(handle)
-    guests["python"].coromega.from_handle(handle).send_message("python")
+    guests["python"].coromega.ForeignConnection(handle).send_message("python")
     assert guests["c"].guest.c_send(ctypes.c_uint64(handle), b"c") == 0
     return 2
 
 
 answer = guests["lua"].state().execute(LEND, f"ws://127.0.0.1:{guests['c'].serve()}/", lend)
 assert answer == "python c", answer
+
+def relay(handle, back):
+    """Takes Lua's connection over in Python, in C and in another state; `back` has it in the end."""
+    guest = guests["c"].guest
+    guest.c_relay.restype = ctypes.c_uint64
+    other = guests["lua"].state()
+
+    async def take():
+        coromega = guests["python"].coromega
+        conn = coromega.from_handle(int(handle))
+        for n in range(11, 21):
+            assert await conn.receive_message() == str(n)
+        in_c = guest.c_relay(ctypes.c_uint64(conn.handle), 21, 10)
+        assert in_c
+        assert await conn.receive_message() is None
+        try:
+            await conn.send_message("x")
+            raise AssertionError("it was sent")
+        except coromega.Moved:
+            pass
+        other.execute(BETWEEN, in_c, lambda handle: back(int(handle)))
+
+    asyncio.run(take())
+
+
+told = guests["lua"].state().execute(RELAY, f"ws://127.0.0.1:{guests['c'].serve()}/", relay)
+assert told == "done", told
 
 with open("/proc/self/maps") as maps:
     copies = {line.split()[-1] for line in maps if "libcoromega_ws.so" in line}

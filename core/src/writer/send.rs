@@ -66,14 +66,14 @@ impl Writer {
 
     /// Encodes what was kept, and writes it, until the socket takes no more.
     pub(super) fn write_kept(&mut self, connection: &Arc<Connection>) {
-        while !self.blocked && self.encode_kept(connection, (connection.options.write_limit / 2).max(1)) {
+        while !self.blocked && self.encode_kept((connection.options.write_limit / 2).max(1)) {
             self.flush(connection);
         }
     }
 
     /// Encodes messages that were kept, until so much waits to leave. Returns whether there were
     /// any.
-    pub(super) fn encode_kept(&mut self, connection: &Connection, most: u64) -> bool {
+    pub(super) fn encode_kept(&mut self, most: u64) -> bool {
         let before = self.out.len();
         while !self.closed
             && !self.broken
@@ -84,7 +84,7 @@ impl Writer {
                 self.kept = None;
                 break;
             };
-            let spare = &connection.mailbox.spare;
+            let spare = &self.mailbox.spare;
             if self.encoder.message(&mut self.out, kind, &payload, compress, spare).is_err() {
                 self.discard();
                 return false;
@@ -139,7 +139,6 @@ impl Connection {
                 return Err(Kind::WouldBlock.into());
             }
             let length = w.out.len();
-            let spare = &self.mailbox.spare;
             if let Some(shared) = shared {
                 let large = if w.blocked { usize::MAX } else { limits::VECTORED };
                 if let Some(frame) = w.encoder.shared(&mut w.out, (kind, payload, compress), shared, large)? {
@@ -158,17 +157,17 @@ impl Connection {
                 w.write(self, payload);
                 w.wrote(self);
                 return Ok(None);
-            } else if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, spare) {
+            } else if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, &w.mailbox.spare) {
                 w.out.truncate(length);
                 return Err(e);
             }
             w.sent.add(payload.len());
             if w.blocked {
                 // The runtime writes when the socket has room.
-            } else if w.pending() < limits::CORK_SIZE && self.mailbox.cork.is_on() {
+            } else if w.pending() < limits::CORK_SIZE && w.mailbox.cork.is_on() {
                 if !w.corked {
                     w.corked = true;
-                    self.mailbox.cork.add(self);
+                    w.mailbox.cork.add(self);
                 }
             } else {
                 w.flush(self);
@@ -212,7 +211,7 @@ impl Connection {
                 return Ok(false);
             }
             if !w.broken && w.socket.is_some() {
-                w.encode_kept(self, u64::MAX);
+                w.encode_kept(u64::MAX);
                 w.close(&close);
                 if !w.blocked {
                     w.flush(self);

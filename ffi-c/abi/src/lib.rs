@@ -16,6 +16,7 @@ pub const CMWS_ABI_MINOR: u32 = 2;
 /// The outcome of a call: 0, or one of the `CMWS_STATUS_` numbers.
 pub type cmws_status_t = i32;
 /// Names a mailbox, a connection or a listener. Below 2^53, never 0, never used twice in a process.
+/// A connection has another one in each mailbox that it moves to.
 pub type cmws_handle_t = u64;
 
 /// Done.
@@ -64,6 +65,8 @@ pub const CMWS_STATUS_RESOURCES: i32 = 20;
 pub const CMWS_STATUS_AWAY: i32 = 21;
 /// A fault of the library itself.
 pub const CMWS_STATUS_INTERNAL: i32 = 22;
+/// The connection has moved to another mailbox: this is the handle that it had.
+pub const CMWS_STATUS_MOVED: i32 = 23;
 
 /// A client connection is open; with the option `reconnect`, also when it is open again.
 pub const CMWS_EVENT_OPEN: u32 = 1;
@@ -85,6 +88,9 @@ pub const CMWS_EVENT_PONG: u32 = 8;
 /// With the option `reconnect`: a connection was lost, or an attempt to make it again has failed. It
 /// is tried again, until OPEN or CLOSED.
 pub const CMWS_EVENT_LOST: u32 = 9;
+/// A connection has moved to another mailbox. The handle is the one that it had here; it wants
+/// `cmws_connection_free`, which does the connection no harm.
+pub const CMWS_EVENT_MOVED: u32 = 10;
 
 /// A text message: UTF-8 (RFC 6455, 5.6).
 pub const CMWS_MESSAGE_TEXT: u32 = 1;
@@ -235,8 +241,8 @@ pub struct cmws_connection_info_t {
     pub bytes_sent: u64,
     /// Who sent the first close frame: one of the `CMWS_CLOSED_BY_` numbers.
     pub closed_by: u32,
-    /// 0.
-    pub reserved2: u32,
+    /// The option `max_callbacks`, for bindings.
+    pub max_callbacks: u32,
     /// Our own address; empty with port 0 before it is open, and for a Unix socket.
     pub local: cmws_address_t,
 }
@@ -351,5 +357,7 @@ functions! {
     cmws_message_release(messages: *mut cmws_message_t, message_size: usize, count: usize);
     cmws_connection_close(connection: cmws_handle_t, code: u16, reason: *const c_char, reason_length: usize) -> cmws_status_t;
     cmws_connection_ping(connection: cmws_handle_t) -> cmws_status_t;
+    cmws_connection_move(connection: cmws_handle_t, mailbox: cmws_handle_t, out_connection: *mut cmws_handle_t) -> cmws_status_t;
+    cmws_connection_put_back(connection: cmws_handle_t, kind: u32, data: *const u8, length: usize) -> cmws_status_t;
     cmws_connection_free(connection: cmws_handle_t);
 }

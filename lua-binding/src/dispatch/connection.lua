@@ -364,32 +364,34 @@ function ws.refuse(r)
   if conn then start_closing(conn, r, 1011) end
 end
 
+-- Ends an object without its connection: waits on it end with `why`. `resume` ends a wait.
+local function cut_off(conn, r, why, resume)
+  if r.ended then return end
+  r.queue, r.binaries, r.head, r.tail = {}, {}, 1, 0
+  r.ended, r.code, r.reason, r.why = true, 1006, why, why
+  refuse_senders(r, resume)
+  answer_pingers(r, resume, nil, why)
+  local task = first_of(r.closers)
+  while task do
+    drop_first(r.closers)
+    resume(task, why)
+    task = first_of(r.closers)
+  end
+  if r.closing then
+    r.closing = nil
+    unhold(r)
+  end
+  again(conn, r)
+end
+ws.cut_off = cut_off
+
 -- In a child of fork: connects under way end, and every connection of the parent's.
 function ws.end_connections()
   for handle, task in pairs(connecting) do
     connected(handle)
     schedule(task, nil, "forked")
   end
-  for _, conn in pairs(ws.objects) do
-    local r = conn._record
-    if not r.ended then
-      r.queue, r.binaries, r.head, r.tail = {}, {}, 1, 0
-      r.ended, r.code, r.reason, r.why = true, 1006, "forked", "forked"
-      refuse_senders(r, schedule)
-      answer_pingers(r, schedule, nil, "forked")
-      local task = first_of(r.closers)
-      while task do
-        drop_first(r.closers)
-        schedule(task, "forked")
-        task = first_of(r.closers)
-      end
-      if r.closing then
-        r.closing = nil
-        unhold(r)
-      end
-      again(conn, r)
-    end
-  end
+  for _, conn in pairs(ws.objects) do cut_off(conn, conn._record, "forked", schedule) end
 end
 
 function ws.on_closed(handle, code, text)
@@ -418,22 +420,6 @@ function ws.on_closed(handle, code, text)
     wake(task)
   end
   deliver(conn, r)
-end
-
-function Connection:handle() return record(self, "handle").handle end
-
--- S35: only handles of this state's own connections can be used in this version.
-function ws.from_handle(handle)
-  local name = "coromega:from_handle"
-  if type(handle) ~= "number" then
-    error(("%s: the handle must be a number, not %s"):format(name, type(handle)), 3)
-  end
-  local conn = ws.objects[handle]
-  if conn then return conn end
-  local known, err = raw.info(handle)
-  if not known then error(("%s: %s"):format(name, err), 3) end
-  return nil, name .. ": this connection belongs to another loop; taking it over is not "
-    .. "supported in this version"
 end
 
 ws.Connection = Connection

@@ -127,7 +127,7 @@ local function refill(r)
   -- Making the strings may run a finalizer, which may start a coroutine that receives: it waits.
   if r.filling then return false end
   r.filling = true
-  local count, err = raw_receive(r.handle, r.queue, r.binaries)
+  local count, err = raw_receive(r.handle, r.queue, r.binaries, r.lent)
   r.filling = false
   if count == 0 then return false end
   if count then

@@ -8,8 +8,8 @@ local ceil, min = math.ceil, math.min
 local objects = ws.objects
 local deliver, wake = ws.deliver, ws.wake
 
-local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST =
-  1, 2, 3, 4, 5, 6, 7, 8, 9
+local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
 -- system wakes the wait for a signal, but not for one that came just before it.
 local SLICE = 0.05
@@ -36,6 +36,8 @@ local function on_event(kind, handle, code, text)
     ws.on_requested(handle)
   elseif kind == CLOSED then
     ws.on_closed(handle, code, text)
+  elseif kind == MOVED then
+    ws.on_moved(handle)
   elseif kind == LOST then
     ws.on_lost(handle, code, text)
   elseif kind == DEAD then
