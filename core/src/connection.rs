@@ -96,8 +96,11 @@ pub struct Connection {
     pub(crate) options: Arc<Options>,
     /// How it is made again when it is lost.
     pub(crate) plan: Option<Arc<Plan>>,
-    /// The mailbox that it belongs to. Locked behind the inbox, the control and the write half.
+    /// The mailbox that it belongs to. Locked behind the inbox, the control and the write half, and
+    /// before everything of a mailbox: events are pushed meanwhile.
     home: Mutex<Arc<Mailbox>>,
+    /// The handle of that mailbox.
+    pub(crate) home_handle: AtomicU64,
     /// Another connection has taken its place.
     pub(crate) succeeded: AtomicBool,
     pub(crate) request: OnceLock<Request>,
@@ -196,6 +199,7 @@ impl Connection {
             ping_asked: AtomicBool::new(false),
             latency: Latency::default(),
             told: AtomicU32::new(0),
+            home_handle: AtomicU64::new(mailbox.handle()),
             home: Mutex::new(mailbox),
             succeeded: AtomicBool::new(false),
         })

@@ -63,7 +63,7 @@ impl Event {
     /// Whether it is for this mailbox: its connection may have moved.
     pub(crate) fn is_for(&self, mailbox: &Mailbox) -> bool {
         match &self.source {
-            Source::Connection(c) => std::ptr::eq(&**c.home(), mailbox),
+            Source::Connection(c) => c.home_handle.load(Ordering::Acquire) == mailbox.handle(),
             _ => true,
         }
     }

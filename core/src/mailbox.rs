@@ -285,6 +285,10 @@ impl Mailbox {
         Ok(())
     }
 
+    pub(crate) fn handle(&self) -> u64 {
+        self.handle
+    }
+
     pub(crate) fn process(&self) -> &'static Process {
         self.process
     }

@@ -51,6 +51,7 @@ impl Connection {
         }
         self.handle.store(new, Ordering::Release);
         let from = mem::replace(&mut *home, to.clone());
+        self.home_handle.store(to.handle(), Ordering::Release);
         self.told.store(0, Ordering::Release);
         drop(home);
         if !inbox.is_empty() {

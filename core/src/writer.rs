@@ -378,6 +378,7 @@ impl Connection {
     pub(crate) fn settle_in(&self, to: &Arc<Mailbox>) {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).mailbox = to.clone();
         *self.home() = to.clone();
+        self.home_handle.store(to.handle(), Ordering::Release);
     }
 
     /// Writes what was kept back for the end of the batch.
