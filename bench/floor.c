@@ -4,8 +4,10 @@
  *
  * The first line printed is "LISTENING <port>".
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -39,9 +41,13 @@ int main(void)
     static char bytes[SIZE];
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
+    /* It waits for its turn, as the library's thread does, and finds more to read then. */
+    struct sched_param priority = {0};
     int listener = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0), on = 1;
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
 
+    if (sched_setscheduler(0, SCHED_BATCH, &priority) != 0)
+        fail("sched_setscheduler");
     if (listener < 0 || epoll < 0 || bind(listener, (struct sockaddr *)&address, length) != 0 ||
         listen(listener, SOMAXCONN) != 0 ||
         getsockname(listener, (struct sockaddr *)&address, &length) != 0 ||
