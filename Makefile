@@ -20,7 +20,7 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test peers interop autobahn fuzz soak bench build install script header docs lint clean setup
+.PHONY: help demo test peers interop autobahn sanitize fuzz soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
@@ -33,6 +33,7 @@ help: ## this list
 	@echo "                          fastwebsockets' (FILE: the load generator)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
 	@echo "                          as in \`make test\`); wants a Python 2.7"
+	@echo "make sanitize             the C tests with AddressSanitizer in the library, as in \`make test'"
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
 	@echo "                          seconds each in \`make test\`)"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
@@ -94,6 +95,7 @@ test: build
 	$(VENV)/bin/python -m pytest -q tests/python
 	$(VENV)/bin/python -m pytest -q -rs tests/lifecycle tests/interop
 	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible --no-skips
+	tools/sanitize.sh
 	tools/fuzz.sh 5
 
 peers: build/peers/ready
@@ -103,6 +105,9 @@ interop: build peers
 
 autobahn: build
 	$(VENV)/bin/python tests/interop/autobahn/run.py --no-skips $(if $(QUICK),--quick)
+
+sanitize: build/stage.stamp
+	tools/sanitize.sh
 
 # TARGET is make's word for the folder of cargo as well, unless it comes with the command.
 fuzz: | build/setup.stamp

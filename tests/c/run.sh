@@ -1,16 +1,17 @@
 #!/bin/sh
 # Builds the C tests against the staged library and runs them: tests/c/run.sh [part of a name]...
+# STAGE, OUT and CFLAGS are for another library than the staged one.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 stage=${STAGE:-$root/build/stage}
-out=$root/build/tests/c
+out=${OUT:-$root/build/tests/c}
 here=$root/tests/c
 mkdir -p "$out"
 # No test goes out through a proxy.
 unset ws_proxy WS_PROXY wss_proxy WSS_PROXY http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY
 
 export PKG_CONFIG_PATH="$stage/lib/pkgconfig"
-cflags="-Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags coromega_ws)"
+cflags="${CFLAGS-} -Wall -Wextra -Wpedantic -Werror $(pkg-config --cflags coromega_ws)"
 libs="$(pkg-config --libs coromega_ws) -Wl,-rpath,$stage/lib"
 
 failed=0
