@@ -3,10 +3,14 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
-use crate::{options::Options, protocol::Refusal};
+use crate::{
+    lock::{Mutex, MutexGuard},
+    options::Options,
+    protocol::Refusal,
+};
 
 /// Counts a listener's connections, from before they open until their sockets are closed.
 pub(crate) struct Admission {
@@ -39,7 +43,7 @@ impl Admission {
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock()
     }
 
     /// Lets a client in; or says what it is to be answered. A Unix socket has no address.

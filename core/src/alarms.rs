@@ -7,11 +7,16 @@ use std::{
     collections::BTreeMap,
     io,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
-use crate::{connection::Connection, sys, wake::Timer};
+use crate::{
+    connection::Connection,
+    lock::{Mutex, MutexGuard},
+    sys,
+    wake::Timer,
+};
 
 pub(crate) struct Alarms {
     queue: Mutex<Queue>,
@@ -41,7 +46,7 @@ impl Alarms {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// Wakes the connection at this time, with `rung` set.

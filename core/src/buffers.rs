@@ -3,13 +3,10 @@
 
 use std::{
     mem,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
-use crate::limits;
+use crate::{limits, lock::Mutex};
 
 const SMALLEST: usize = 64;
 /// Sizes between a power of two and the next.
@@ -79,7 +76,7 @@ pub(crate) struct Returned {
 impl Returned {
     /// Takes buffers back, as far as they are worth keeping.
     pub(crate) fn take(&self, buffers: impl Iterator<Item = Vec<u8>>) {
-        let mut kept = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.buffers.lock();
         let mut size = self.size.load(Ordering::Relaxed);
         for buffer in buffers {
             if buffer.capacity() <= limits::LARGEST_BUFFER && size + buffer.capacity() <= limits::BUFFERS {
@@ -95,7 +92,7 @@ impl Returned {
         if self.size.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let Ok(mut kept) = self.buffers.try_lock() else { return };
+        let Some(mut kept) = self.buffers.try_lock() else { return };
         mem::swap(&mut *kept, &mut stock.returned);
         self.size.store(0, Ordering::Relaxed);
         drop(kept);

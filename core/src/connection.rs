@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,6 +20,7 @@ use crate::{
     latency::Latency,
     limits,
     listener::Listener,
+    lock::{Mutex, MutexGuard},
     mailbox::Mailbox,
     options::Options,
     process::{self, Process},
@@ -211,15 +212,15 @@ impl Connection {
     }
 
     pub(crate) fn home(&self) -> MutexGuard<'_, Arc<Mailbox>> {
-        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+        self.home.lock()
     }
 
     pub(crate) fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inbox.lock()
     }
 
     pub(crate) fn control(&self) -> MutexGuard<'_, Control> {
-        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+        self.control.lock()
     }
 
     /// Queues an event, unless the same kind of event waits already.

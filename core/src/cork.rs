@@ -5,12 +5,17 @@ use std::{
     io, mem,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use crate::{connection::Connection, limits, wake::Timer};
+use crate::{
+    connection::Connection,
+    limits,
+    lock::{Mutex, MutexGuard},
+    wake::Timer,
+};
 
 /// The corked connections of a mailbox.
 pub(crate) struct Cork {
@@ -41,7 +46,7 @@ impl Cork {
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock()
     }
 
     /// From here to the end of the batch, what this thread sends is kept back.

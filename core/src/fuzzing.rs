@@ -1,11 +1,10 @@
 //! What the fuzz targets reach of the engine: doors without a rule of their own, compiled for
 //! those targets only (`--cfg fuzzing`).
 
-use std::sync::Mutex;
-
 use crate::{
     Message, MessageKind, Options,
     address::Address,
+    lock::Mutex,
     protocol::{
         self, Agreed, Answer, Close, Compression, Decoder, Deflater, Encoder, Incoming, Inflater, Opening,
         Role, Rules, Spare, Window, Wishes, elements, parse_request, switching,

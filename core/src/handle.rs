@@ -4,10 +4,12 @@ use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
+
+use crate::lock::RwLock;
 
 /// The kinds, as the two low bits of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +70,18 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn insert(&self, handle: u64, object: Arc<T>) {
-        let mut shard = self.shard(handle).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(handle).write();
         shard.insert(handle, object);
     }
 
     /// Has a handle name another object. False if it names none.
     pub(crate) fn replace(&self, handle: u64, object: Arc<T>) -> bool {
-        let mut shard = self.shard(handle).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(handle).write();
         shard.get_mut(&handle).map(|place| *place = object).is_some()
     }
 
     pub(crate) fn get(&self, handle: u64) -> Option<Arc<T>> {
-        let shard = self.shard(handle).read().unwrap_or_else(PoisonError::into_inner);
+        let shard = self.shard(handle).read();
         shard.get(&handle).cloned()
     }
 
@@ -87,14 +89,14 @@ impl<T> Table<T> {
     pub(crate) fn select(&self, holds: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
         let mut selected = Vec::new();
         for shard in &self.0 {
-            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.read();
             selected.extend(shard.values().filter(|object| holds(object)).cloned());
         }
         selected
     }
 
     pub(crate) fn remove(&self, handle: u64) -> Option<Arc<T>> {
-        let mut shard = self.shard(handle).write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(handle).write();
         shard.remove(&handle)
     }
 }

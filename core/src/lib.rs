@@ -31,6 +31,7 @@ mod kept;
 mod latency;
 pub mod limits;
 mod listener;
+mod lock;
 mod mailbox;
 mod options;
 mod process;

@@ -5,7 +5,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -29,6 +29,7 @@ use crate::{
     handle::{self, HandleKind},
     handshake::server::Client,
     limits,
+    lock::{Mutex, MutexGuard},
     mailbox::Mailbox,
     options::{self, Options},
     process,
@@ -124,7 +125,7 @@ impl Listener {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn tell(self: &Arc<Self>, kind: EventKind) {
@@ -253,7 +254,7 @@ impl Listener {
         self.places.close();
         self.handshakes.close();
         self.stopped.close();
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let socket = self.socket.lock().take();
         // A Unix socket that was shut down is readable for ever without anything to accept, which
         // keeps the runtime busy. It needs no shutdown: its file goes, and nobody finds it then.
         if let Some((socket, None)) = &socket {

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     os::fd::{BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
+    sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use crate::{
     headers::Header,
     limits,
     listener::Listener,
+    lock::Mutex,
     options::Options,
     process::{self, Process},
     protocol::{Role, Rules, Spare},
@@ -79,10 +80,6 @@ pub struct Mailbox {
     members: Mutex<Members>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Mailbox {
     /// Makes a mailbox. No thread is started.
     pub fn open() -> Result<u64> {
@@ -112,7 +109,7 @@ impl Mailbox {
 
     /// Queues an event. A guest that sleeps is woken, once per burst.
     pub(crate) fn push(self: &Arc<Self>, event: Event) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.closed {
             return;
         }
@@ -144,18 +141,14 @@ impl Mailbox {
         capacity: usize,
         tell: impl FnOnce(&[Event]),
     ) -> Result<()> {
-        let mut batch = match self.batch.try_lock() {
-            Ok(batch) => batch,
-            Err(TryLockError::Poisoned(e)) => e.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(Kind::Busy.into()),
-        };
+        let mut batch = self.batch.try_lock().ok_or(Kind::Busy)?;
         batch.clear();
         self.cork.end_batch();
         let at_once = timeout == Some(Duration::ZERO);
         let end = timeout.filter(|_| !at_once).and_then(|t| Instant::now().checked_add(t));
         let mut interrupted = false;
         loop {
-            let mut queue = lock(&self.queue);
+            let mut queue = self.queue.lock();
             queue.asleep = false;
             queue.waiting = false;
             // One that is sent and not there yet would stay behind: it is taken back next time.
@@ -216,7 +209,7 @@ impl Mailbox {
     pub fn flush(&self) {
         self.cork.end_batch();
         if self.wake.is_watched() {
-            let mut queue = lock(&self.queue);
+            let mut queue = self.queue.lock();
             queue.asleep = true;
             self.signal_if_due(&mut queue);
         }
@@ -224,7 +217,7 @@ impl Mailbox {
 
     /// Sends the signal that is due, if the guest has not polled meanwhile.
     pub(crate) fn signal(&self) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.signal == Signal::Due {
             queue.signal = Signal::Sent;
             drop(queue); // whom it wakes wants the lock
@@ -241,7 +234,7 @@ impl Mailbox {
 
     /// A descriptor that is readable whenever poll has something to do. It is the mailbox's.
     pub fn fd(&self) -> Result<BorrowedFd<'_>> {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let fd = self.wake.watched();
         self.wake.set_deadline(queue.deadline);
         queue.asleep = true;
@@ -253,7 +246,7 @@ impl Mailbox {
     /// more.
     pub fn set_deadline(&self, after: Option<Duration>) {
         let deadline = after.and_then(|d| Instant::now().checked_add(d));
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         queue.deadline = deadline;
         self.wake.set_deadline(deadline);
         if queue.waiting && queue.signal == Signal::None {
@@ -266,7 +259,7 @@ impl Mailbox {
     /// Returns false when the mailbox is closed.
     fn remind(&self) -> bool {
         self.cork.timer_fired();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if self.wake.is_watched() {
             self.signal_if_due(&mut queue);
         }
@@ -275,7 +268,7 @@ impl Mailbox {
 
     /// Has the runtime watch the timer, from the first connection or listener on.
     pub(crate) fn start_timer_task(self: &Arc<Self>) -> Result<()> {
-        let mut started = lock(&self.timer_task);
+        let mut started = self.timer_task.lock();
         if !*started {
             let runtime = self.process.runtime()?;
             let timer = self.cork.timer().map_err(|e| Error::new(Kind::Resources, io_text(&e)))?;
@@ -330,7 +323,7 @@ impl Mailbox {
             return Err(Kind::InvalidHandle.into()); // another thread was first
         }
         let ended = Members { closed: true, ..Members::default() };
-        let members = std::mem::replace(&mut *lock(&mailbox.members), ended);
+        let members = std::mem::replace(&mut *mailbox.members.lock(), ended);
         for listener in members.listeners {
             Listener::free(listener);
         }
@@ -344,13 +337,13 @@ impl Mailbox {
         }
         mailbox.cork.end_batch();
         {
-            let mut queue = lock(&mailbox.queue);
+            let mut queue = mailbox.queue.lock();
             queue.closed = true;
             queue.events = VecDeque::new();
             mailbox.wake.signal();
             mailbox.cork.set_timer(); // the timer's task sees the end
         }
-        lock(&mailbox.batch).clear(); // a thread in poll has been woken
+        mailbox.batch.lock().clear(); // a thread in poll has been woken
         let end = Instant::now() + limits::EXIT_TIMEOUT;
         let mut pause = Duration::from_micros(50);
         loop {

@@ -1,6 +1,6 @@
 //! All state of the library in this process: it hangs on one pointer, which a fork clears.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crate::{
     connection::Connection,
@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     handle::{self, HandleKind, Table},
     listener::Listener,
+    lock::Mutex,
     mailbox::Mailbox,
     runtime::Runtime,
     sys::ForkCell,
@@ -55,7 +56,7 @@ impl Process {
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
         }
-        let _one_starts = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_starts = self.starting.lock();
         if self.runtime.get().is_none() {
             let runtime = Runtime::start().map_err(|e| {
                 Error::new(Kind::Resources, format!("start the runtime: {}", crate::error::io_text(&e)))

@@ -6,7 +6,7 @@
 //! whatever belongs to one socket begins anew with it, and guests see one connection.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,7 @@ use crate::{
     counters::Tally,
     error::{Error, Kind},
     event::EventKind,
+    lock::Mutex,
     options::Options,
     protocol::{GOING_AWAY, NO_CODE},
 };
@@ -51,13 +52,13 @@ impl Plan {
 
     /// For the runtime: the connection stands.
     pub(crate) fn opened(&self) {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).opened = Some(Instant::now());
+        self.progress.lock().opened = Some(Instant::now());
     }
 
     /// How long to wait before the next attempt; None before the first success, which is not
     /// waited for.
     fn next_delay(&self, was_open: bool) -> Option<Duration> {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.lock();
         if was_open && progress.opened?.elapsed() >= self.max_delay {
             progress.attempts = 0;
         }
@@ -95,7 +96,7 @@ impl Connection {
     /// Whether this connection, which cannot be sent to, will come back.
     pub(crate) fn comes_back(&self) -> Option<&Plan> {
         let plan = self.plan.as_deref()?;
-        let opened = plan.progress.lock().unwrap_or_else(PoisonError::into_inner).opened;
+        let opened = plan.progress.lock().opened;
         (opened.is_some() && self.end.get().is_none() && may_pass(self, None)).then_some(plan)
     }
 

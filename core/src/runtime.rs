@@ -3,13 +3,21 @@
 use std::{
     future::pending,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     thread,
 };
 
 use tokio::runtime::{Builder, Handle};
 
-use crate::{alarms::Alarms, buffers::Returned, burst, limits, process, protocol::Incoming, sys};
+use crate::{
+    alarms::Alarms,
+    buffers::Returned,
+    burst, limits,
+    lock::{Mutex, MutexGuard},
+    process,
+    protocol::Incoming,
+    sys,
+};
 
 /// The way into the runtime's thread. It is never torn down.
 pub(crate) struct Runtime {
@@ -64,7 +72,7 @@ impl Runtime {
 
     /// Takes the one read buffer: whoever drives connections holds it while it reads one of them.
     pub(crate) fn scratch(&self) -> MutexGuard<'_, Scratch> {
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+        self.scratch.lock()
     }
 }
 

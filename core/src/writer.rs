@@ -9,7 +9,7 @@ use std::{
     io::{self, IoSlice},
     mem,
     sync::{
-        Arc, MutexGuard, PoisonError, TryLockError,
+        Arc,
         atomic::{Ordering, fence},
     },
 };
@@ -24,6 +24,7 @@ use crate::{
     event::EventKind,
     kept::Kept,
     limits,
+    lock::MutexGuard,
     mailbox::Mailbox,
     protocol::{Agreed, Close, Deflater, Encoder, Role},
     socket::Socket,
@@ -274,7 +275,7 @@ impl Writer {
 impl Connection {
     /// Runs `f` with the write half, and what the runtime asked for meanwhile.
     fn with_writer<R>(self: &Arc<Self>, f: impl FnOnce(&mut Writer) -> R) -> R {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         let result = f(&mut writer);
         self.settle(writer);
         result
@@ -292,17 +293,8 @@ impl Connection {
             if !self.asked.load(Ordering::Acquire) {
                 return;
             }
-            let Some(next) = self.try_writer() else { return };
+            let Some(next) = self.writer.try_lock() else { return };
             writer = next;
-        }
-    }
-
-    /// The write half, unless somebody holds it.
-    fn try_writer(&self) -> Option<MutexGuard<'_, Writer>> {
-        match self.writer.try_lock() {
-            Ok(writer) => Some(writer),
-            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
         }
     }
 
@@ -310,7 +302,7 @@ impl Connection {
     fn ask_for_writer(&self) -> Option<MutexGuard<'_, Writer>> {
         self.asked.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
-        self.try_writer()
+        self.writer.try_lock()
     }
 
     /// For the runtime: has control frames queued, the socket written, a dead socket dropped;
@@ -324,7 +316,9 @@ impl Connection {
     /// For the runtime, with TLS: seals what guests have queued. False if there was nothing, or if
     /// a guest holds the write half just now: that guest wakes the runtime.
     pub(crate) fn seal(self: &Arc<Self>, tls: &mut Tls) -> Result<bool> {
-        let Some(mut writer) = self.try_writer().or_else(|| self.ask_for_writer()) else { return Ok(false) };
+        let Some(mut writer) = self.writer.try_lock().or_else(|| self.ask_for_writer()) else {
+            return Ok(false);
+        };
         let sealed = writer.seal(self, tls);
         self.settle(writer);
         sealed
@@ -376,7 +370,7 @@ impl Connection {
 
     /// Has a connection that nobody uses yet belong to another mailbox.
     pub(crate) fn settle_in(&self, to: &Arc<Mailbox>) {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).mailbox = to.clone();
+        self.writer.lock().mailbox = to.clone();
         *self.home() = to.clone();
         self.home_handle.store(to.handle(), Ordering::Release);
     }
@@ -393,7 +387,7 @@ impl Connection {
 
     /// Whether all that was accepted has been acknowledged by the peer's system, or never will be.
     pub(crate) fn has_left(&self) -> bool {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.lock();
         match &writer.socket {
             Some(socket) if !writer.broken => {
                 use std::os::fd::AsFd;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Mailbox, lock};
+use super::Mailbox;
 use crate::{
     connection::Connection,
     error::{Kind, Result},
@@ -11,7 +11,7 @@ use crate::{
 
 impl Mailbox {
     pub(crate) fn adopt_connection(&self, connection: &Arc<Connection>) -> Result<()> {
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         if members.closed {
             return Err(Kind::Closed.into());
         }
@@ -23,7 +23,7 @@ impl Mailbox {
     /// Puts a connection in the place of the one that its handle names. False if that has been let
     /// go of.
     pub(crate) fn replace_connection(&self, connection: &Arc<Connection>) -> bool {
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         let is_there =
             !members.closed && self.process.connections.replace(connection.handle(), connection.clone());
         if is_there {
@@ -34,7 +34,7 @@ impl Mailbox {
 
     /// Gives a connection away: its handle says from now on that it moved.
     pub(crate) fn give_away(self: &Arc<Self>, handle: u64) -> Result<()> {
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         if members.connections.remove(&handle).is_none() || self.process.connections.remove(handle).is_none()
         {
             return Err(Kind::Closed.into()); // it, or the mailbox, is being let go of
@@ -47,7 +47,7 @@ impl Mailbox {
     /// Undoes that.
     pub(crate) fn take_back(&self, handle: u64, connection: &Arc<Connection>) {
         self.forget_moved(handle);
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         if members.closed {
             drop(members);
             connection.freed.store(true, Ordering::Release); // as if it had never left
@@ -59,7 +59,7 @@ impl Mailbox {
 
     /// Takes a connection in that comes from another mailbox.
     pub(crate) fn take_in(&self, handle: u64, connection: &Arc<Connection>) -> Result<()> {
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         if members.closed {
             return Err(Kind::Closed.into());
         }
@@ -70,12 +70,12 @@ impl Mailbox {
 
     /// The guest lets go of the handle of a connection that moved.
     pub(crate) fn forget_moved(&self, handle: u64) {
-        lock(&self.members).moved.remove(&handle);
+        self.members.lock().moved.remove(&handle);
         self.process.moved.remove(handle);
     }
 
     pub(crate) fn adopt_listener(&self, listener: &Arc<Listener>) -> Result<()> {
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         if members.closed {
             return Err(Kind::Closed.into());
         }
@@ -86,13 +86,13 @@ impl Mailbox {
 
     /// Forgets a connection that both the guest and the runtime have let go of.
     pub(crate) fn forget_connection(&self, connection: &Connection) {
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         if connection.freed.load(Ordering::Acquire) && connection.gone.load(Ordering::Acquire) {
             members.connections.remove(&connection.handle());
         }
     }
 
     pub(crate) fn forget_listener(&self, handle: u64) {
-        lock(&self.members).listeners.remove(&handle);
+        self.members.lock().listeners.remove(&handle);
     }
 }

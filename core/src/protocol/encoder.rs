@@ -1,14 +1,12 @@
 //! Frames out: each message becomes one frame, appended to a connection's out-buffer.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::{
     Close, MessageKind, NO_CODE, Role,
     deflate::{Deflater, Spare},
     frame::{Header, Opcode},
     mask::{self, Keys},
 };
-use crate::error::Result;
+use crate::{error::Result, lock::Mutex};
 
 /// Encodes what one side sends.
 pub(crate) struct Encoder {
@@ -52,7 +50,7 @@ impl Encoder {
             && payload.len() >= c.min_size
         {
             let start = out.len();
-            let mut spare = spare.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut spare = spare.lock();
             c.deflater.message(payload, out, &mut spare)?;
             drop(spare);
             if c.binding || out.len() - start < payload.len() {

@@ -105,10 +105,11 @@ impl Encoder {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
-    use crate::protocol::{Decoder, Incoming, Inflater};
+    use crate::{
+        lock::Mutex,
+        protocol::{Decoder, Incoming, Inflater},
+    };
 
     fn encoder(role: Role, compression: Option<(u8, bool)>) -> Encoder {
         let mut encoder = Encoder::new(role);

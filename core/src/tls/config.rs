@@ -5,7 +5,7 @@ use std::{
     io::Write,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -30,6 +30,7 @@ use crate::{
     address::Address,
     error::{Error, Kind, Result, io_text},
     limits,
+    lock::{Mutex, RwLock},
     options::{Options, Texts},
     process::Process,
 };
@@ -80,12 +81,12 @@ impl Shared {
     }
 
     fn recent(&self, material: &Material) -> Option<Arc<ClientConfig>> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.recent.lock();
         recent.iter().find(|(m, _)| **m == *material).map(|(_, config)| config.clone())
     }
 
     fn keep(&self, material: Arc<Material>, config: Arc<ClientConfig>) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         recent.truncate(limits::KEPT_TLS_CONFIGS - 1);
         recent.push_front((material, config));
     }
@@ -324,13 +325,13 @@ impl Server {
     /// Reads the files again. On an error everything stays as it was.
     pub(crate) fn reload(&self, options: &Options) -> Result<()> {
         let config = Server::config(options)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.config.write() = config;
         Ok(())
     }
 
     /// A session for the next client.
     pub(crate) fn session(&self) -> Result<Tls> {
-        Tls::server(self.config.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Tls::server(self.config.read().clone())
     }
 
     fn config(options: &Options) -> Result<Arc<ServerConfig>> {

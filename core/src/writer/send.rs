@@ -1,9 +1,6 @@
 //! Accepting messages, and the close frame behind the last of them.
 
-use std::{
-    mem,
-    sync::{Arc, PoisonError},
-};
+use std::{mem, sync::Arc};
 
 use super::Writer;
 use crate::{
@@ -185,7 +182,7 @@ impl Connection {
                 return None;
             }
             w.successor = Some(next.clone());
-            let mut to = next.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut to = next.writer.lock();
             to.kept = w.kept.take();
             (to.sent, to.counted) = (w.sent, w.counted);
             Some(mem::take(&mut w.notify))
@@ -196,7 +193,7 @@ impl Connection {
 
     /// What was accepted for sending.
     pub(crate) fn sent(&self) -> Traffic {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).sent
+        self.writer.lock().sent
     }
 
     /// Queues this close frame behind what was accepted. The first close of a connection counts:

@@ -1,9 +1,10 @@
 //! What the decoder makes of streams, good and bad.
 
-use std::sync::Mutex;
-
 use super::*;
-use crate::protocol::{Deflater, Encoder, extension::Window};
+use crate::{
+    lock::Mutex,
+    protocol::{Deflater, Encoder, extension::Window},
+};
 
 fn decode(bytes: &[u8], max: u64) -> (Incoming, Result<(), Violation>) {
     let mut out = Incoming::default();
