@@ -230,6 +230,11 @@
 #define CMWS_MESSAGE_BINARY 2
 
 /**
+ * Flag of a received message, with the option `fragments`: more of the same message follows.
+ */
+#define CMWS_MESSAGE_MORE 1
+
+/**
  * Flag of `cmws_connection_send`: where the answer is `CMWS_STATUS_WOULD_BLOCK`, one
  * `CMWS_EVENT_WRITABLE` comes when there is room.
  */
@@ -440,9 +445,9 @@ typedef struct cmws_connection_info_t {
    */
   uint16_t close_code;
   /**
-   * 0.
+   * 1 with the option `fragments`, for bindings.
    */
-  uint16_t reserved;
+  uint16_t fragments;
   /**
    * The reason in the first close frame.
    */
@@ -542,9 +547,9 @@ typedef struct cmws_message_t {
    */
   uint32_t kind;
   /**
-   * 0.
+   * `CMWS_MESSAGE_MORE`, or 0.
    */
-  uint32_t reserved;
+  uint32_t flags;
   /**
    * The library's own.
    */
@@ -882,13 +887,14 @@ cmws_status_t cmws_connection_move(cmws_handle_t connection,
 
 /**
  * Puts a message back into an inbox, as the next one to be taken: one that was taken and not
- * used, before its connection moves. The newest first, where there are several. `data` may go
- * when the call returns.
+ * used, before its connection moves. The newest first, where there are several. `flags` are those
+ * that it came with; `data` may go when the call returns.
  */
 cmws_status_t cmws_connection_put_back(cmws_handle_t connection,
                                        uint32_t kind,
                                        const uint8_t *data,
-                                       uintptr_t length);
+                                       uintptr_t length,
+                                       uint32_t flags);
 
 /**
  * Sends a message: text (UTF-8) or binary, of `length` bytes, which may go when the call returns.
@@ -911,6 +917,10 @@ cmws_status_t cmws_connection_send(cmws_handle_t connection,
 /**
  * Takes messages in the order they came: stores up to `capacity`, none if none is there.
  * CLOSED if none is there and none will come. `message_size` is `sizeof(cmws_message_t)`.
+ *
+ * With the option `fragments` these are parts of messages, as they come: all but the last of each
+ * have the flag `CMWS_MESSAGE_MORE`, and a text never ends within a character. Where the connection
+ * ends before the last has come, CLOSED follows the others.
  *
  * They are the caller's until `cmws_message_release`. Any thread may call this.
  */
@@ -955,6 +965,50 @@ void cmws_connection_free(cmws_handle_t connection);
  * message again does nothing.
  */
 void cmws_message_release(struct cmws_message_t *messages, uintptr_t message_size, uintptr_t count);
+
+/**
+ * Begins a message that is sent in fragments (RFC 6455, 5.4), and stores its number. It may be
+ * larger than `write_limit`, or than memory: write it with `cmws_connection_write`, then call
+ * `cmws_connection_finish`. What else is sent meanwhile, by any thread, is answered with WOULD_BLOCK
+ * and leaves behind it; close frames, pings and pongs do not wait.
+ *
+ * `kind` and `flags` are as for `cmws_connection_send`; where compression was agreed on the message
+ * is compressed, whatever its size. WOULD_BLOCK while another message is being sent in such a way, a
+ * message waits to be sent, or the connection is not open; CLOSED and AWAY as for
+ * `cmws_connection_send`.
+ */
+cmws_status_t cmws_connection_begin(cmws_handle_t connection,
+                                    uint32_t kind,
+                                    uint32_t flags,
+                                    uint64_t *out_message);
+
+/**
+ * Writes a fragment of a message that has begun. An empty one is none.
+ *
+ * OK: it was accepted whole, and leaves without any further call; `data` may go. WOULD_BLOCK:
+ * nothing was accepted, because `write_limit` bytes wait; with the flag `CMWS_SEND_NOTIFY`, the only
+ * one, one WRITABLE event follows when no more than half of it waits. INVALID_TEXT: nothing was
+ * accepted, because the text is not UTF-8; a fragment may end within a character that the next one
+ * goes on with. CLOSED: the connection was closed, or lost since the message began, or it has been
+ * finished.
+ */
+cmws_status_t cmws_connection_write(cmws_handle_t connection,
+                                    uint64_t message,
+                                    const uint8_t *data,
+                                    uintptr_t length,
+                                    uint32_t flags);
+
+/**
+ * Finishes a message that has begun; it never blocks. CLOSED as for `cmws_connection_write`;
+ * INVALID_TEXT, and the message goes on, where a text ends within a character.
+ */
+cmws_status_t cmws_connection_finish(cmws_handle_t connection, uint64_t message);
+
+/**
+ * Gives up a message that has begun. What was written of it can't be taken back: unless that is
+ * nothing, the connection is closed with 1011. Does nothing for a message that is finished.
+ */
+void cmws_connection_abandon(cmws_handle_t connection, uint64_t message);
 
 /**
  * Sends one message to `count` connections, framed once and compressed once for each way that

@@ -34,7 +34,7 @@ KINDS = {"String": "text", "Vec<String>": "list", "Vec<Vec<u8>>": "headers"}
 
 
 def size(number):
-    for unit, factor in ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10):
+    for unit, factor in ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10):
         if number and number % factor == 0:
             return f"{number // factor} {unit}"
     return f"{number} B"

@@ -438,9 +438,9 @@ impl Connection {
         self.latency.get()
     }
 
-    /// The option of this name, for bindings.
-    pub fn max_callbacks(&self) -> u32 {
-        self.options.max_callbacks
+    /// What it is allowed.
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Its handle.

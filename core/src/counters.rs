@@ -19,7 +19,12 @@ pub struct Traffic {
 
 impl Traffic {
     pub(crate) fn add(&mut self, bytes: usize) {
-        self.messages += 1;
+        self.add_fragment(bytes, true);
+    }
+
+    /// A message counts with its last fragment.
+    pub(crate) fn add_fragment(&mut self, bytes: usize, fin: bool) {
+        self.messages += u64::from(fin);
         self.bytes += bytes as u64;
     }
 }

@@ -109,7 +109,10 @@ impl Driver {
         leftover.extend_from_slice(&opened);
         let socket = Arc::new(socket);
         let inflater = agreed.map(|agreed| Box::new(Inflater::new(agreed.receive)));
-        let decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
+        let mut decoder = Decoder::new(connection.role, connection.options.max_message_size, inflater);
+        if connection.options.fragments {
+            decoder.pass_on_fragments();
+        }
         connection.opens(socket.local());
         connection.open_writer(socket.clone(), tls.is_some(), agreed);
         let keepalive = Some(Keepalive::new(connection.options.ping_interval()));

@@ -37,7 +37,7 @@ impl Inbox {
 
     pub(crate) fn push(&mut self, message: Message) {
         self.size += cost(&message);
-        self.received.add(message.payload.len());
+        self.received.add_fragment(message.payload.len(), message.fin);
         self.messages.push_back(message);
     }
 

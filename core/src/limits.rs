@@ -54,6 +54,7 @@ const fn flag(name: &'static str, side: Side, default: f64) -> Limit {
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 const GIB: f64 = 1024.0 * MIB;
+const TIB: f64 = 1024.0 * GIB;
 const DAY: f64 = 24.0 * 3600.0;
 
 /// The whole of a connect: name, TCP, proxy, handshake, redirects; for a server, the client's handshake.
@@ -61,7 +62,7 @@ pub const OPEN_TIMEOUT: Limit = limit("open_timeout", Unit::Seconds, 10.0, 0.001
 /// The whole of a closing handshake.
 pub const CLOSE_TIMEOUT: Limit = limit("close_timeout", Unit::Seconds, 10.0, 0.001, DAY);
 /// The largest message that is received.
-pub const MAX_MESSAGE_SIZE: Limit = limit("max_message_size", Unit::Bytes, MIB, 1.0, GIB);
+pub const MAX_MESSAGE_SIZE: Limit = limit("max_message_size", Unit::Bytes, MIB, 1.0, TIB);
 /// The size of an inbox, each message as its length + `MESSAGE_COST`, past which reading pauses.
 pub const READ_LIMIT: Limit = limit("read_limit", Unit::Bytes, MIB, 1.0, GIB);
 /// The accepted and unwritten bytes from which sends would block.
@@ -93,6 +94,8 @@ pub const MAX_REDIRECTS: Limit =
 pub const INSECURE: Limit = flag("insecure", Side::Client, 0.0);
 /// Whether each request is put to the program before it is answered.
 pub const REVIEW: Limit = flag("review", Side::Server, 0.0);
+/// Whether messages are received in fragments, as they come (RFC 6455, 5.4).
+pub const FRAGMENTS: Limit = flag("fragments", Side::Both, 0.0);
 
 /// How long a connection may be open before it is closed with 1001; 0: for ever.
 pub const MAX_LIFETIME: Limit = limit("max_lifetime", Unit::Seconds, 0.0, 0.0, DAY);
@@ -145,6 +148,7 @@ pub const LIMITS: &[Limit] = &[
     MAX_REDIRECTS,
     INSECURE,
     REVIEW,
+    FRAGMENTS,
     MAX_LIFETIME,
     MAX_MESSAGE_RATE,
     MAX_BYTE_RATE,

@@ -35,6 +35,8 @@ pub struct Options {
     pub(crate) max_redirects: u32,
     pub(crate) insecure: bool,
     pub(crate) review: bool,
+    /// `fragments`
+    pub fragments: bool,
     pub(crate) max_lifetime_ms: u32,
     pub(crate) max_message_rate: u32,
     pub(crate) max_byte_rate: u32,
@@ -112,6 +114,7 @@ impl Default for Options {
             max_redirects: limits::MAX_REDIRECTS.default as u32,
             insecure: limits::INSECURE.default != 0.0,
             review: limits::REVIEW.default != 0.0,
+            fragments: limits::FRAGMENTS.default != 0.0,
             max_lifetime_ms: milliseconds(limits::MAX_LIFETIME.default),
             max_message_rate: limits::MAX_MESSAGE_RATE.default as u32,
             max_byte_rate: limits::MAX_BYTE_RATE.default as u32,
@@ -169,6 +172,7 @@ impl Options {
             "max_redirects" => self.max_redirects = value as u32,
             "insecure" => self.insecure = value != 0.0,
             "review" => self.review = value != 0.0,
+            "fragments" => self.fragments = value != 0.0,
             "max_lifetime" => self.max_lifetime_ms = milliseconds(value),
             "max_message_rate" => self.max_message_rate = value as u32,
             "max_byte_rate" => self.max_byte_rate = value as u32,
@@ -257,6 +261,10 @@ impl Options {
                 (wrong.to_vec(), "a connect")
             }
         };
+        if self.fragments && self.reconnect {
+            // What follows a fragment of a message that was lost would be another message.
+            return Err(fail("option fragments does not go with reconnect".into()));
+        }
         match wrong.iter().find(|(set, _)| *set) {
             Some((_, name)) => Err(fail(format!("option {name} is {whose}'s"))),
             None => Ok(()),

@@ -36,6 +36,9 @@ impl Connection {
         if !inbox.announced || is_under_review {
             return Err(Error::new(Kind::InvalidArgument, "this connection is not open yet"));
         }
+        if self.has_begun() {
+            return Err(Error::new(Kind::InvalidArgument, "a message of this connection is not finished"));
+        }
         let mut home = self.home();
         if self.succeeded.load(Ordering::Acquire) {
             return Ok(None);

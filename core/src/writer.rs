@@ -31,8 +31,10 @@ use crate::{
     tls::Tls,
 };
 
+mod fragments;
 mod send;
 
+use fragments::Begun;
 pub use send::Outgoing;
 
 /// The encoder, the out-buffer and the socket of a connection.
@@ -65,6 +67,8 @@ pub(crate) struct Writer {
     is_final: bool,
     /// What was accepted and waits to be encoded.
     kept: Option<Box<Kept>>,
+    /// A message that is being sent in fragments.
+    begun: Option<Box<Begun>>,
     /// The connection that has taken the place of this one.
     successor: Option<Arc<Connection>>,
     /// The socket has failed or is gone.
@@ -90,6 +94,7 @@ impl Writer {
             closed: false,
             is_final: false,
             kept: None,
+            begun: None,
             successor: None,
             broken: false,
         }
@@ -185,9 +190,12 @@ impl Writer {
             self.start = 0;
         }
         let ended = self.closed || self.broken;
-        let has_room = self.pending() as u64 <= connection.options.write_limit / 2 && !self.has_kept();
-        if self.notify && (ended || has_room) {
-            self.notify = false;
+        let has_room = self.pending() as u64 <= connection.options.write_limit / 2;
+        let mut notify = (ended || has_room && !self.is_taken()) && mem::take(&mut self.notify);
+        if let Some(begun) = self.begun.as_mut().filter(|_| ended || has_room) {
+            notify |= mem::take(&mut begun.notify);
+        }
+        if notify {
             connection.tell(EventKind::Writable);
         }
     }
@@ -356,7 +364,7 @@ impl Connection {
 
     /// Has the write half belong to another mailbox; what is corked is written.
     pub(crate) fn move_writer(self: &Arc<Self>, to: &Arc<Mailbox>) {
-        self.with_writer(|w| {
+        let is_unfinished = self.with_writer(|w| {
             if w.corked && !w.blocked {
                 w.flush(self);
             }
@@ -365,7 +373,11 @@ impl Connection {
             if mem::take(&mut w.notify) {
                 self.tell(EventKind::Writable);
             }
+            w.begun.is_some()
         });
+        if is_unfinished {
+            self.close_unfinished();
+        }
     }
 
     /// Has a connection that nobody uses yet belong to another mailbox.

@@ -3,8 +3,9 @@
 use std::{ffi::c_char, net::SocketAddr, time::Duration};
 
 use coromega_ws_abi::{
-    CMWS_CLOSED_BY_NOBODY, CMWS_MESSAGE_BINARY, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY, CMWS_SEND_UNCOMPRESSED,
-    cmws_connection_info_t, cmws_handle_t, cmws_header_t, cmws_message_t, cmws_status_t,
+    CMWS_CLOSED_BY_NOBODY, CMWS_MESSAGE_BINARY, CMWS_MESSAGE_MORE, CMWS_MESSAGE_TEXT, CMWS_SEND_NOTIFY,
+    CMWS_SEND_UNCOMPRESSED, cmws_connection_info_t, cmws_handle_t, cmws_header_t, cmws_message_t,
+    cmws_status_t,
 };
 use coromega_ws_core::{Connection, Message, MessageKind, Outgoing, Result};
 
@@ -43,7 +44,7 @@ pub unsafe extern "C" fn cmws_connection_info(
         let info = cmws_connection_info_t {
             state: connection.state() as u32,
             close_code,
-            reserved: 0,
+            fragments: connection.options().fragments.into(),
             close_reason,
             close_reason_length,
             path,
@@ -62,7 +63,7 @@ pub unsafe extern "C" fn cmws_connection_info(
             messages_sent: sent.messages,
             bytes_sent: sent.bytes,
             closed_by: connection.closed_by().map_or(CMWS_CLOSED_BY_NOBODY, |by| by as u32),
-            max_callbacks: connection.max_callbacks(),
+            max_callbacks: connection.options().max_callbacks,
             local: address(connection.local()),
         };
         // SAFETY: as this function's contract says. The texts are the connection's own.
@@ -152,17 +153,25 @@ pub(crate) unsafe fn outgoing<'a>(
     length: usize,
     flags: u32,
 ) -> Result<Outgoing<'a>> {
-    let kind = match kind {
-        CMWS_MESSAGE_TEXT => MessageKind::Text,
-        CMWS_MESSAGE_BINARY => MessageKind::Binary,
-        _ => return Err(invalid("a message is CMWS_MESSAGE_TEXT or CMWS_MESSAGE_BINARY")),
-    };
+    let (kind, (notify, compress)) = (kind_of(kind)?, send_flags(flags)?);
+    // SAFETY: the caller's promise.
+    Ok(Outgoing { kind, payload: unsafe { bytes(data, length)? }, notify, compress })
+}
+
+pub(crate) fn kind_of(kind: u32) -> Result<MessageKind> {
+    match kind {
+        CMWS_MESSAGE_TEXT => Ok(MessageKind::Text),
+        CMWS_MESSAGE_BINARY => Ok(MessageKind::Binary),
+        _ => Err(invalid("a message is CMWS_MESSAGE_TEXT or CMWS_MESSAGE_BINARY")),
+    }
+}
+
+/// Whether to notify, and whether to compress.
+pub(crate) fn send_flags(flags: u32) -> Result<(bool, bool)> {
     if flags & !(CMWS_SEND_NOTIFY | CMWS_SEND_UNCOMPRESSED) != 0 {
         return Err(invalid("unknown flags"));
     }
-    let (notify, compress) = (flags & CMWS_SEND_NOTIFY != 0, flags & CMWS_SEND_UNCOMPRESSED == 0);
-    // SAFETY: the caller's promise.
-    Ok(Outgoing { kind, payload: unsafe { bytes(data, length)? }, notify, compress })
+    Ok((flags & CMWS_SEND_NOTIFY != 0, flags & CMWS_SEND_UNCOMPRESSED == 0))
 }
 
 /// Moves a connection to a mailbox, with all that it holds: what its inbox has is told there. It is
@@ -184,20 +193,24 @@ pub unsafe extern "C" fn cmws_connection_move(
 }
 
 /// Puts a message back into an inbox, as the next one to be taken: one that was taken and not
-/// used, before its connection moves. The newest first, where there are several. `data` may go
-/// when the call returns.
+/// used, before its connection moves. The newest first, where there are several. `flags` are those
+/// that it came with; `data` may go when the call returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cmws_connection_put_back(
     connection: cmws_handle_t,
     kind: u32,
     data: *const u8,
     length: usize,
+    flags: u32,
 ) -> cmws_status_t {
     guard(|| {
         let connection = Connection::find(connection)?;
+        if flags & !CMWS_MESSAGE_MORE != 0 {
+            return Err(invalid("unknown flags"));
+        }
         // SAFETY: as this function's contract says.
-        let message = unsafe { outgoing(kind, data, length, 0)? };
-        connection.put_back(Message { kind: message.kind, payload: message.payload.to_vec() });
+        let payload = unsafe { bytes(data, length)? }.to_vec();
+        connection.put_back(Message { kind: kind_of(kind)?, fin: flags == 0, payload });
         Ok(())
     })
 }
@@ -230,6 +243,10 @@ pub unsafe extern "C" fn cmws_connection_send(
 
 /// Takes messages in the order they came: stores up to `capacity`, none if none is there.
 /// CLOSED if none is there and none will come. `message_size` is `sizeof(cmws_message_t)`.
+///
+/// With the option `fragments` these are parts of messages, as they come: all but the last of each
+/// have the flag `CMWS_MESSAGE_MORE`, and a text never ends within a character. Where the connection
+/// ends before the last has come, CLOSED follows the others.
 ///
 /// They are the caller's until `cmws_message_release`. Any thread may call this.
 #[unsafe(no_mangle)]

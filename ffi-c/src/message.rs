@@ -5,7 +5,7 @@ use std::{
     ptr,
 };
 
-use coromega_ws_abi::cmws_message_t;
+use coromega_ws_abi::{CMWS_MESSAGE_MORE, cmws_message_t};
 use coromega_ws_core::{Message, release};
 
 use crate::guard::guard_silent;
@@ -15,7 +15,8 @@ pub(crate) fn to_c(message: Message) -> cmws_message_t {
     let mut payload = ManuallyDrop::new(message.payload);
     let owner = ptr::without_provenance_mut(payload.capacity());
     let (data, length) = (payload.as_mut_ptr(), payload.len());
-    cmws_message_t { data, length, kind: message.kind as u32, reserved: 0, owner }
+    let flags = if message.fin { 0 } else { CMWS_MESSAGE_MORE };
+    cmws_message_t { data, length, kind: message.kind as u32, flags, owner }
 }
 
 /// Gives back messages that `cmws_connection_receive` stored, each once, from any thread.

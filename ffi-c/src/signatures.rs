@@ -18,6 +18,7 @@ check_types! {
     cmws_connection_info cmws_connection_header cmws_connection_send cmws_connection_receive cmws_connection_close
     cmws_connection_answer cmws_connection_ping cmws_connection_free
     cmws_message_release
+    cmws_connection_begin cmws_connection_write cmws_connection_finish cmws_connection_abandon
     cmws_connection_move cmws_connection_put_back cmws_connections_send cmws_listener_counters cmws_process_counters cmws_process_metrics
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "abi/src/lib.rs",
     "src/version.rs",
     "src/error.rs",
@@ -12,6 +12,7 @@ const SOURCES: [&str; 10] = [
     "src/listener.rs",
     "src/connection.rs",
     "src/message.rs",
+    "src/fragments.rs",
     "src/broadcast.rs",
     "src/counters.rs",
 ];

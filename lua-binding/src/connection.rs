@@ -7,7 +7,7 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_MESSAGE_BINARY, CMWS_STATUS_CLOSED, CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK,
+    CMWS_MESSAGE_BINARY, CMWS_MESSAGE_MORE, CMWS_STATUS_CLOSED, CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK,
     CMWS_STATUS_WOULD_BLOCK, cmws_connection_answer, cmws_connection_close, cmws_connection_free,
     cmws_connection_header, cmws_connection_info, cmws_connection_info_t, cmws_connection_move,
     cmws_connection_ping, cmws_connection_put_back, cmws_connection_receive, cmws_connection_send,
@@ -73,8 +73,9 @@ pub unsafe extern "C-unwind" fn send(state: *mut lua_State) -> c_int {
     1
 }
 
-/// `receive(connection, queue, binaries)` puts messages into the table `queue`, from 1 on, and
-/// true at the same places of `binaries` where they are binary. Returns how many; nothing when
+/// `receive(connection, queue, binaries)` puts messages into the table `queue`, from 1 on, and at the
+/// same places of `binaries` true where they are binary, or its kind where it is a fragment that
+/// others follow. Returns how many; nothing when
 /// the connection has ended; nil and why after an error. `receive(connection, queue, binaries, true)`
 /// takes one at a time.
 pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
@@ -140,28 +141,32 @@ unsafe fn put(state: *mut lua_State, message: &cmws_message_t, position: usize) 
     unsafe {
         lua_pushlstring(state, message.data.cast(), message.length);
         lua_rawseti(state, 2, slot);
-        if message.kind == CMWS_MESSAGE_BINARY {
+        if message.flags & CMWS_MESSAGE_MORE != 0 {
+            lua_pushinteger(state, message.kind.into());
+            lua_rawseti(state, 3, slot);
+        } else if message.kind == CMWS_MESSAGE_BINARY {
             lua_pushboolean(state, 1);
             lua_rawseti(state, 3, slot);
         }
     }
 }
 
-/// `put_back(connection, kind, data)` makes a message the next one again; returns nothing, or nil and
-/// why.
+/// `put_back(connection, kind, data, flags)` makes a message the next one again; returns nothing, or
+/// nil and why.
 pub unsafe extern "C-unwind" fn put_back(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with a string as third argument.
     unsafe {
         let mut length = 0;
         let data = lua_tolstring(state, 3, &mut length);
         let (connection, kind) = (lua_tonumber(state, 1) as cmws_handle_t, lua_tonumber(state, 2) as u32);
-        let status = cmws_connection_put_back(connection, kind, data.cast(), length);
+        let flags = lua_tonumber(state, 4) as u32;
+        let status = cmws_connection_put_back(connection, kind, data.cast(), length, flags);
         if status == CMWS_STATUS_OK { 0 } else { error::fail(state, status) }
     }
 }
 
-/// `take_over(connection)` takes a connection over; returns its handle here and its `max_callbacks`, or
-/// nil and why.
+/// `take_over(connection)` takes a connection over; returns its handle here, its `max_callbacks` and
+/// whether it has the option `fragments`, or nil and why.
 pub unsafe extern "C-unwind" fn take_over(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue.
     unsafe {
@@ -181,8 +186,9 @@ pub unsafe extern "C-unwind" fn take_over(state: *mut lua_State) -> c_int {
         }
         lua_pushinteger(state, moved as lua_Integer);
         lua_pushinteger(state, (*known.as_ptr()).max_callbacks.into());
+        lua_pushboolean(state, (*known.as_ptr()).fragments.into());
     }
-    2
+    3
 }
 
 /// `ping(connection)` returns true when PONG will follow, or nil and why.

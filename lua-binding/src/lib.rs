@@ -8,6 +8,7 @@ mod broadcast;
 mod connection;
 mod counters;
 mod error;
+mod fragments;
 mod listener;
 mod mailbox;
 mod options;
@@ -25,7 +26,7 @@ use mlua_sys::{
 const REGISTRY_KEY: &CStr = c"coromega_ws";
 
 /// The dispatcher's chunks in the order in which they run; each gets the table `ws` they share.
-const CHUNKS: [(&CStr, &str); 18] = [
+const CHUNKS: [(&CStr, &str); 20] = [
     (c"=coromega_ws/error.lua", include_str!("dispatch/error.lua")),
     (c"=coromega_ws/timer.lua", include_str!("dispatch/timer.lua")),
     (c"=coromega_ws/task.lua", include_str!("dispatch/task.lua")),
@@ -37,6 +38,8 @@ const CHUNKS: [(&CStr, &str); 18] = [
     (c"=coromega_ws/transfer.lua", include_str!("dispatch/transfer.lua")),
     (c"=coromega_ws/broadcast.lua", include_str!("dispatch/broadcast.lua")),
     (c"=coromega_ws/reconnect.lua", include_str!("dispatch/reconnect.lua")),
+    (c"=coromega_ws/ping.lua", include_str!("dispatch/ping.lua")),
+    (c"=coromega_ws/fragments.lua", include_str!("dispatch/fragments.lua")),
     (c"=coromega_ws/info.lua", include_str!("dispatch/info.lua")),
     (c"=coromega_ws/listener.lua", include_str!("dispatch/listener.lua")),
     (c"=coromega_ws/review.lua", include_str!("dispatch/review.lua")),
@@ -47,7 +50,7 @@ const CHUNKS: [(&CStr, &str); 18] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 35] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 38] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
@@ -67,6 +70,9 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 35] = [
     (c"put_back", connection::put_back),
     (c"take_over", connection::take_over),
     (c"answer", connection::answer),
+    (c"begin", fragments::begin),
+    (c"write", fragments::write),
+    (c"finish", fragments::finish),
     (c"guard", connection::guard),
     (c"free", connection::free),
     (c"listen", listener::listen),

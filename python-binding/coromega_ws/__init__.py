@@ -48,6 +48,7 @@ from .error import (
     WouldBlock,
     in_connect,
 )
+from .fragments import Fragment, Writer
 from .listener import Listener
 from .mailbox import of_running_loop, running_or_early
 from .options import Headers, Option, chosen, request_fields
@@ -68,6 +69,7 @@ __all__ = [
     "Error",
     "ForeignConnection",
     "Forked",
+    "Fragment",
     "HandshakeError",
     "HttpError",
     "Info",
@@ -89,6 +91,7 @@ __all__ = [
     "TlsError",
     "TooBig",
     "WouldBlock",
+    "Writer",
     "connect_to_websocket",
     "counters",
     "create_websocket_server",
@@ -121,7 +124,7 @@ async def connect_to_websocket(addr: str, headers: Headers | None = None, **opti
         handle = mailbox.connect(addr, fields, wanted)
     except Error as error:
         raise in_connect(error) from None
-    connection = Connection._make(mailbox, handle, wanted.max_callbacks)
+    connection = Connection._make(mailbox, handle, wanted.max_callbacks, bool(options.get("fragments")))
     opening = mailbox.loop.create_future()
     connection._opening = opening
     connection._set_busy(True)
@@ -161,7 +164,8 @@ def create_websocket_server(
         options["review"] = True
     wanted = chosen(options)
     mailbox = running_or_early()
-    return Listener(mailbox, mailbox.listen(host, port, wanted), wanted.max_callbacks, when_request)
+    handle, fragments = mailbox.listen(host, port, wanted), bool(options.get("fragments"))
+    return Listener(mailbox, handle, wanted.max_callbacks, fragments, when_request)
 
 
 def from_handle(handle: int) -> Connection:

@@ -12,6 +12,7 @@ from typing import Any
 from . import _native
 from .counters import Info, info_of
 from .error import Away, ConnectionClosed, InvalidArgument, InvalidClose, Moved, from_status, in_connect
+from .fragments import Fragment, Writer, room
 from .request import Request, request_of
 from .waiting import Once
 
@@ -75,16 +76,20 @@ class Connection(_native.Connection):
     _closed_event: Once
     _known_request: Request | None
     _pingers: list[asyncio.Future[float]]
+    _writers: list[asyncio.Future[None]]
     _on_lost: Callable[[str, int | None], Any] | None
     _on_back: Callable[[], Any] | None
 
     @classmethod
-    def _make(cls, mailbox: _native.Mailbox, handle: int, max_callbacks: int) -> Connection:
-        connection = cls(mailbox, handle, max_callbacks)
+    def _make(
+        cls, mailbox: _native.Mailbox, handle: int, max_callbacks: int, fragments: bool
+    ) -> Connection:
+        connection = cls(mailbox, handle, max_callbacks, fragments)
         connection._opening = None
         connection._closed_event = Once()
         connection._known_request = None
         connection._pingers = []
+        connection._writers = []
         connection._on_lost = None
         connection._on_back = None
         mailbox.register(connection)
@@ -93,6 +98,26 @@ class Connection(_native.Connection):
     def send(self, value: Any, *, compress: bool = True) -> Coroutine[Any, None, None]:
         """Sends the JSON of a value as one text message."""
         return self.send_message(to_json(value), compress=compress)
+
+    def begin_message(self, *, compress: bool = True) -> Writer:
+        """Sends a text message in fragments: `async with conn.begin_message() as writer`, in which
+        `await writer.write(text)` sends one. What else is sent meanwhile waits for its end."""
+        return Writer(self, False, compress)
+
+    def begin_binary(self, *, compress: bool = True) -> Writer:
+        """Sends a binary message in fragments."""
+        return Writer(self, True, compress)
+
+    async def receive_fragment(self, timeout: float | None = None) -> Fragment | None:
+        """Waits for the next part of a message, or None when the connection has ended.
+
+        With the option `fragments` they are what has come of a message so far, each `str` of whole
+        characters; without it, every message is one.
+        """
+        part: Any = await self._receive_fragment(timeout)
+        if part is None:
+            return None
+        return Fragment(*part) if self._fragments else Fragment(part, True)
 
     def __aiter__(self) -> Connection:
         return self
@@ -207,6 +232,15 @@ class Connection(_native.Connection):
             if not pong.done() and self.latency is not None:
                 pong.set_result(self.latency[0])
 
+    async def _room(self) -> None:
+        await room(self, self._writers)
+
+    def _has_room(self) -> None:
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            if not writer.done():
+                writer.set_result(None)
+
     def _closed(self, status: int, text: str, http_status: int, _code: int) -> None:
         opening, self._opening = self._opening, None
         if opening is not None and not opening.done():
@@ -255,4 +289,5 @@ class ForeignConnection:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("this connection belongs to another host of the process: it can only be sent to and closed")
 
-    receive_message = when_new_msg = request = ping = _refuse
+    receive_message = receive_fragment = begin_message = begin_binary = _refuse
+    when_new_msg = request = ping = _refuse

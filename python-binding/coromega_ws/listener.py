@@ -25,6 +25,7 @@ class Listener:
         "_address",
         "_dead",
         "_draining",
+        "_fragments",
         "_handle",
         "_last_counters",
         "_mailbox",
@@ -41,11 +42,13 @@ class Listener:
         mailbox: _native.Mailbox,
         handle: int,
         max_callbacks: int,
+        fragments: bool,
         when_request: Callable[[Request], Any] | None = None,
     ) -> None:
         self._mailbox = mailbox
         self._handle = handle
         self._max_callbacks = max_callbacks
+        self._fragments = fragments
         self._address = _native.listener_address(handle)
         self._when_request = when_request
         self._on_conn: Callable[[Connection], Any] | None = None
@@ -148,7 +151,7 @@ class Listener:
         if handles:
             self._soon(self._accepted)
         while handles and self._on_conn is not None:
-            connection = Connection._make(self._mailbox, handles.popleft(), self._max_callbacks)
+            connection = Connection._make(self._mailbox, handles.popleft(), self._max_callbacks, self._fragments)
             self._mailbox.start(self._on_conn, is_async(self._on_conn), connection)
 
     def _requested(self, handle: int) -> None:

@@ -1,9 +1,10 @@
 //! What a native awaitable needs: results as StopIteration, and one that is always ready.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
 
 use crate::asyncio::asyncio;
 
@@ -18,6 +19,10 @@ pub fn finish(py: Python<'_>, value: Py<PyAny>) -> PyErr {
 /// As [`finish`], for `__next__`: the slot's way of ending is NULL with StopIteration set, which
 /// spares making an exception.
 pub fn finish_next(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    // Python would take a tuple's elements for the arguments of the exception.
+    if value.is_instance_of::<PyTuple>() {
+        return Err(PyStopIteration::new_err((value.clone().unbind(),)));
+    }
     // SAFETY: as above.
     unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr()) };
     Ok(None)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use coromega_ws_abi as abi;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -31,6 +31,8 @@ pub struct State {
     pub told: bool,
     pub unfinished: u32,
     pub sends: VecDeque<Py<PendingSend>>,
+    /// Some wait for room to write fragments, or to begin.
+    pub writers_wait: bool,
     /// The core has no more messages and never will.
     pub drained: bool,
     /// A connect or close is under way, which nobody may be waiting for.
@@ -57,6 +59,8 @@ pub struct Connection {
     pub mailbox: Py<Mailbox>,
     pub handle: u64,
     pub max_callbacks: u32,
+    /// What comes are parts of messages.
+    pub fragments: bool,
     pub state: Mutex<State>,
 }
 
@@ -82,6 +86,37 @@ impl Connection {
         }
     }
 
+    /// Raises RuntimeError where messages come in fragments.
+    fn wants_messages(&self, name: &str) -> PyResult<()> {
+        if self.fragments {
+            return Err(PyRuntimeError::new_err(format!(
+                "{name}: this connection has the option fragments: use receive_fragment"
+            )));
+        }
+        Ok(())
+    }
+
+    fn receive(
+        slf: &Bound<'_, Self>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        name: &'static str,
+    ) -> PyResult<Receive> {
+        slf.get().here(slf.py())?;
+        let timeout = match timeout {
+            None => None,
+            Some(timeout) => {
+                let seconds: f64 = timeout.extract().map_err(|_| {
+                    PyTypeError::new_err(format!("{name}: the timeout is a number of seconds, or None"))
+                })?;
+                if seconds.is_nan() {
+                    return Err(PyValueError::new_err(format!("{name}: the timeout is not a number")));
+                }
+                seconds.is_finite().then_some(seconds)
+            }
+        };
+        Ok(Receive::new(slf.clone().unbind(), timeout, name))
+    }
+
     /// Whether its end has been told by that of the mailbox.
     pub fn is_over(&self) -> bool {
         lock(&self.state).end.is_some()
@@ -95,6 +130,7 @@ impl Connection {
             let wanted = state.callback.is_some()
                 || !state.waiters.is_empty()
                 || !state.sends.is_empty()
+                || state.writers_wait
                 || state.busy;
             if wanted == state.pinned {
                 return Ok(());
@@ -145,14 +181,14 @@ impl Connection {
                 exception(py, abi::CMWS_STATUS_CLOSED, "send: the event loop of the connection ended", 0);
             send.get().settle(py, Err(error), false)?;
         }
-        Ok(())
+        Connection::tell_writers(slf)
     }
 }
 
 #[pymethods]
 impl Connection {
     #[new]
-    fn new(mailbox: Py<Mailbox>, handle: u64, max_callbacks: u32) -> Self {
+    fn new(mailbox: Py<Mailbox>, handle: u64, max_callbacks: u32, fragments: bool) -> Self {
         let state = State {
             inbox: VecDeque::new(),
             waiters: VecDeque::new(),
@@ -161,6 +197,7 @@ impl Connection {
             told: false,
             unfinished: 0,
             sends: VecDeque::new(),
+            writers_wait: false,
             drained: false,
             busy: false,
             stalled: false,
@@ -171,7 +208,7 @@ impl Connection {
             lent: false,
             end: None,
         };
-        Connection { mailbox, handle, max_callbacks, state: Mutex::new(state) }
+        Connection { mailbox, handle, max_callbacks, fragments, state: Mutex::new(state) }
     }
 
     /// The number that names this connection in every language of the process: by it `from_handle` of
@@ -208,6 +245,7 @@ impl Connection {
             let error = exception(slf.py(), abi::CMWS_STATUS_MOVED, "send: the connection has moved", 0);
             send.get().settle(slf.py(), Err(error), false)?;
         }
+        Connection::tell_writers(slf)?;
         Connection::schedule(slf)?;
         Connection::repin(slf)
     }
@@ -239,25 +277,34 @@ impl Connection {
     /// Waits for the next message: str or bytes, or None when the connection has ended.
     #[pyo3(signature = (timeout=None))]
     fn receive_message(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Receive> {
-        slf.get().here(slf.py())?;
-        let timeout = match timeout {
-            None => None,
-            Some(timeout) => {
-                let seconds: f64 = timeout.extract().map_err(|_| {
-                    PyTypeError::new_err("receive_message: the timeout is a number of seconds, or None")
-                })?;
-                if seconds.is_nan() {
-                    return Err(PyValueError::new_err("receive_message: the timeout is not a number"));
-                }
-                seconds.is_finite().then_some(seconds)
-            }
-        };
-        Ok(Receive::new(slf.clone().unbind(), timeout))
+        slf.get().wants_messages("receive_message")?;
+        Connection::receive(slf, timeout, "receive_message")
+    }
+
+    /// The same for `receive_fragment`; with the option `fragments` it is a pair.
+    #[pyo3(signature = (timeout=None))]
+    fn _receive_fragment(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Receive> {
+        Connection::receive(slf, timeout, "receive_fragment")
+    }
+
+    /// Whether it has the option `fragments`.
+    #[getter]
+    fn _fragments(&self) -> bool {
+        self.fragments
+    }
+
+    /// Has `_has_room` called when there may be room to write fragments, or to begin.
+    fn _want_room(slf: &Bound<'_, Self>) -> PyResult<()> {
+        lock(&slf.get().state).writers_wait = true;
+        Connection::repin(slf)
     }
 
     fn _set_callback(slf: &Bound<'_, Self>, callback: Option<Py<PyAny>>, is_async: bool) -> PyResult<()> {
         let connection = slf.get();
         connection.here(slf.py())?;
+        if callback.is_some() {
+            connection.wants_messages("when_new_msg")?;
+        }
         let old = {
             let mut state = lock(&connection.state);
             state.callback_is_async = is_async;

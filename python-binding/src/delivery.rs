@@ -38,7 +38,7 @@ impl Connection {
             if state.lent { 1 } else { BATCH }
         };
         let mut taken = Vec::new();
-        let outcome = take(py, self.handle, most, &mut taken);
+        let outcome = take(py, self.handle, most, self.fragments, &mut taken);
         let mut state = lock(&self.state);
         state.inbox.extend(taken);
         match outcome? {

@@ -76,7 +76,13 @@ impl Mailbox {
     fn dispatch(&self, py: Python<'_>, event: Event) -> PyResult<()> {
         match event.kind {
             abi::CMWS_EVENT_READABLE | abi::CMWS_EVENT_WRITABLE => match self.find(py, event.handle) {
-                Some(connection) => Connection::pump(&connection),
+                Some(connection) => {
+                    Connection::pump(&connection)?;
+                    if event.kind == abi::CMWS_EVENT_WRITABLE {
+                        Connection::tell_writers(&connection)?;
+                    }
+                    Ok(())
+                }
                 None => Ok(()),
             },
             abi::CMWS_EVENT_PONG => match self.find(py, event.handle) {
@@ -107,6 +113,7 @@ impl Mailbox {
                         "_closed",
                         (event.status, event.text, event.http_status, event.close_code),
                     )?;
+                    Connection::tell_writers(&connection)?;
                     Connection::pump(&connection)
                 }
                 None => {

@@ -12,6 +12,7 @@ mod delivery;
 mod error;
 mod event;
 mod foreign;
+mod fragments;
 mod json;
 mod listener;
 mod mailbox;
@@ -55,6 +56,8 @@ mod _native {
     use crate::error::status_words;
     #[pymodule_export]
     use crate::foreign::{close_foreign, foreign_state, send_foreign};
+    #[pymodule_export]
+    use crate::fragments::{Begun, begin};
     #[pymodule_export]
     use crate::json::check_depth;
     #[pymodule_export]

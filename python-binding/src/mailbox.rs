@@ -210,12 +210,13 @@ impl Mailbox {
         Ok(handle)
     }
 
-    /// Takes a connection over; returns its handle here and its `max_callbacks`.
-    fn take_over(&self, py: Python<'_>, connection: u64) -> PyResult<(u64, u32)> {
+    /// Takes a connection over; returns its handle here, its `max_callbacks` and `fragments`.
+    fn take_over(&self, py: Python<'_>, connection: u64) -> PyResult<(u64, u32, bool)> {
         let mut handle = 0;
         // SAFETY: takes handles and checks them, and writes one number.
         check(py, unsafe { abi::cmws_connection_move(connection, self.handle, &mut handle) })?;
-        Ok((handle, crate::request::info(py, handle)?.max_callbacks))
+        let info = crate::request::info(py, handle)?;
+        Ok((handle, info.max_callbacks, info.fragments != 0))
     }
 
     /// Binds a port; returns the listener's handle. The name is looked up without the GIL.

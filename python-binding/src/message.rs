@@ -3,7 +3,7 @@
 use coromega_ws_abi as abi;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 /// How many messages one call takes.
 pub const BATCH: usize = 16;
@@ -15,15 +15,22 @@ pub enum Taken {
     Ended,
 }
 
-/// Takes up to `most` messages, no more than [`BATCH`], and appends them to `into`, as str and bytes.
+/// Takes up to `most` messages, no more than [`BATCH`], and appends them to `into`, as str and bytes;
+/// of a connection with `fragments`, each with whether it is the last of its message.
 ///
 /// Called without a lock, since a MemoryError may be made on the way.
-pub fn take(py: Python<'_>, connection: u64, most: usize, into: &mut Vec<Py<PyAny>>) -> PyResult<Taken> {
+pub fn take(
+    py: Python<'_>,
+    connection: u64,
+    most: usize,
+    fragments: bool,
+    into: &mut Vec<Py<PyAny>>,
+) -> PyResult<Taken> {
     const NONE: abi::cmws_message_t = abi::cmws_message_t {
         data: std::ptr::null(),
         length: 0,
         kind: 0,
-        reserved: 0,
+        flags: 0,
         owner: std::ptr::null_mut(),
     };
     let mut messages = [NONE; BATCH];
@@ -39,7 +46,14 @@ pub fn take(py: Python<'_>, connection: u64, most: usize, into: &mut Vec<Py<PyAn
     }
     let mut result = Ok(if count == 0 { Taken::Empty } else { Taken::Some });
     for message in messages.iter().take(count) {
-        match object(py, message) {
+        let object = match object(py, message) {
+            Ok(object) if fragments => {
+                let fin = message.flags & abi::CMWS_MESSAGE_MORE == 0;
+                (object, fin).into_pyobject(py).map(|pair| pair.into_any().unbind())
+            }
+            object => object,
+        };
+        match object {
             Ok(object) => into.push(object),
             Err(error) => result = Err(error),
         }
@@ -98,12 +112,18 @@ pub fn send_text(text: &Bound<'_, PyAny>, connection: u64, flags: u32) -> PyResu
 
 /// Makes a message that was taken the next one again.
 pub fn put_back(message: &Bound<'_, PyAny>, connection: u64) -> PyResult<()> {
-    let (kind, data) = match message.cast::<PyBytes>() {
-        Ok(bytes) => (abi::CMWS_MESSAGE_BINARY, bytes.as_bytes()),
-        Err(_) => (abi::CMWS_MESSAGE_TEXT, message.cast::<PyString>()?.to_str()?.as_bytes()),
+    let (data, fin) = match message.cast::<PyTuple>() {
+        Ok(pair) => pair.extract()?,
+        Err(_) => (message.clone(), true),
     };
+    let (kind, bytes) = match data.cast::<PyBytes>() {
+        Ok(bytes) => (abi::CMWS_MESSAGE_BINARY, bytes.as_bytes()),
+        Err(_) => (abi::CMWS_MESSAGE_TEXT, data.cast::<PyString>()?.to_str()?.as_bytes()),
+    };
+    let flags = if fin { 0 } else { abi::CMWS_MESSAGE_MORE };
     // SAFETY: the slice is passed with its length and lives through the call.
-    let status = unsafe { abi::cmws_connection_put_back(connection, kind, data.as_ptr(), data.len()) };
+    let status =
+        unsafe { abi::cmws_connection_put_back(connection, kind, bytes.as_ptr(), bytes.len(), flags) };
     crate::error::check(message.py(), status)
 }
 

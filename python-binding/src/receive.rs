@@ -25,12 +25,14 @@ enum Stage {
 pub struct Receive {
     connection: Py<Connection>,
     timeout: Option<f64>,
+    /// The method's.
+    name: &'static str,
     stage: Mutex<Stage>,
 }
 
 impl Receive {
-    pub fn new(connection: Py<Connection>, timeout: Option<f64>) -> Self {
-        Receive { connection, timeout, stage: Mutex::new(Stage::New) }
+    pub fn new(connection: Py<Connection>, timeout: Option<f64>, name: &'static str) -> Self {
+        Receive { connection, timeout, name, stage: Mutex::new(Stage::New) }
     }
 
     fn begin(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
@@ -110,7 +112,7 @@ impl Receive {
             Outcome::TimedOut => Err(exception(
                 py,
                 abi::CMWS_STATUS_TIMEOUT,
-                &format!("receive_message: no message within {} s", self.timeout.unwrap_or(0.0)),
+                &format!("{}: nothing came within {} s", self.name, self.timeout.unwrap_or(0.0)),
                 0,
             )),
             Outcome::Failed(error) => Err(error),

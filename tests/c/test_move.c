@@ -24,7 +24,7 @@ static void check_moved(cmws_handle_t handle)
     CHECK_STATUS(cmws_connection_close(handle, 1000, NULL, 0), CMWS_STATUS_MOVED);
     CHECK_STATUS(cmws_connection_ping(handle), CMWS_STATUS_MOVED);
     CHECK_STATUS(cmws_connection_info(handle, sizeof info, &info), CMWS_STATUS_MOVED);
-    CHECK_STATUS(cmws_connection_put_back(handle, CMWS_MESSAGE_TEXT, NULL, 0), CMWS_STATUS_MOVED);
+    CHECK_STATUS(cmws_connection_put_back(handle, CMWS_MESSAGE_TEXT, NULL, 0, 0), CMWS_STATUS_MOVED);
 }
 
 TEST(S31_what_an_inbox_holds_goes_along)
@@ -114,18 +114,18 @@ TEST(S31_a_message_can_be_put_back)
     CHECK_OK(send_text(pair.client, "three"));
     CHECK_RECEIVES(&pair.server_loop, pair.server, "one");
     CHECK_RECEIVES(&pair.server_loop, pair.server, "two");
-    CHECK_OK(cmws_connection_put_back(pair.server, CMWS_MESSAGE_TEXT, (const uint8_t *)"two", 3));
-    CHECK_OK(cmws_connection_put_back(pair.server, CMWS_MESSAGE_TEXT, (const uint8_t *)"one", 3));
+    CHECK_OK(cmws_connection_put_back(pair.server, CMWS_MESSAGE_TEXT, (const uint8_t *)"two", 3, 0));
+    CHECK_OK(cmws_connection_put_back(pair.server, CMWS_MESSAGE_TEXT, (const uint8_t *)"one", 3, 0));
     cmws_handle_t moved = move(pair.server, &other);
     CHECK_RECEIVES(&other, moved, "one");
     CHECK_RECEIVES(&other, moved, "two");
     CHECK_RECEIVES(&other, moved, "three");
     CHECK_INT(info_of(moved).messages_received, 3);
     /* Into an empty inbox, too. */
-    CHECK_OK(cmws_connection_put_back(moved, CMWS_MESSAGE_TEXT, (const uint8_t *)"three", 5));
+    CHECK_OK(cmws_connection_put_back(moved, CMWS_MESSAGE_TEXT, (const uint8_t *)"three", 5, 0));
     loop_wait(&other, CMWS_EVENT_READABLE, moved);
     CHECK_RECEIVES(&other, moved, "three");
-    CHECK_STATUS(cmws_connection_put_back(moved, 3, NULL, 0), CMWS_STATUS_INVALID_ARGUMENT);
+    CHECK_STATUS(cmws_connection_put_back(moved, 3, NULL, 0, 0), CMWS_STATUS_INVALID_ARGUMENT);
 }
 
 TEST(S35_a_move_that_is_not_possible_leaves_everything_as_it_was)

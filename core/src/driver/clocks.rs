@@ -128,8 +128,8 @@ impl Driver {
     /// Counts what came for its rate; what is over it is not read before its time.
     pub(super) fn keep_to_rate(&mut self, incoming: &Incoming) {
         let Some(rate) = &mut self.rate else { return };
-        let messages = incoming.messages.len();
-        let bytes = incoming.size.saturating_sub(messages * limits::MESSAGE_COST);
+        let bytes = incoming.size.saturating_sub(incoming.messages.len() * limits::MESSAGE_COST);
+        let messages = incoming.messages.iter().filter(|message| message.fin).count();
         rate.count(messages, bytes, Instant::now());
         if let Some(until) = rate.until {
             self.set_alarm(until);

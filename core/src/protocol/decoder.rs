@@ -28,9 +28,9 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    fn push(&mut self, kind: MessageKind, payload: Vec<u8>) {
+    fn push(&mut self, kind: MessageKind, fin: bool, payload: Vec<u8>) {
         self.size += limits::MESSAGE_COST;
-        self.messages.push(Message { kind, payload });
+        self.messages.push(Message { kind, fin, payload });
     }
 }
 
@@ -55,6 +55,8 @@ pub(crate) struct Decoder {
     role: Role,
     /// `max_message_size`
     max: usize,
+    /// Parts of a message are passed on as they come.
+    fragments: bool,
     /// Where compression was agreed on (RFC 7692).
     inflater: Option<Box<Inflater>>,
     /// The beginning of a header whose rest has not come yet.
@@ -66,7 +68,7 @@ pub(crate) struct Decoder {
     /// The payload of a control frame so far.
     control: Vec<u8>,
     message: Option<Box<Assembly>>,
-    /// Data messages, and control frames between them, that were complete.
+    /// Data messages, or what was passed on of them, and control frames between them.
     completed: u32,
 }
 
@@ -75,8 +77,16 @@ struct Assembly {
     kind: MessageKind,
     compressed: bool,
     fragments: u32,
+    /// The bytes that were passed on.
+    passed_on: usize,
     payload: Vec<u8>,
     utf8: Utf8,
+}
+
+impl Assembly {
+    fn size(&self) -> usize {
+        self.passed_on.saturating_add(self.payload.len())
+    }
 }
 
 impl Decoder {
@@ -84,6 +94,7 @@ impl Decoder {
         Decoder {
             role,
             max: usize::try_from(max_message_size).unwrap_or(usize::MAX),
+            fragments: false,
             inflater,
             begun: [0; MAX_HEADER],
             begun_length: 0,
@@ -92,6 +103,11 @@ impl Decoder {
             message: None,
             completed: 0,
         }
+    }
+
+    /// From now on, parts of messages are passed on as they come.
+    pub(crate) fn pass_on_fragments(&mut self) {
+        self.fragments = true;
     }
 
     /// Whether a frame or a message has begun and is not complete; with a number that is another
@@ -186,10 +202,10 @@ impl Decoder {
             (None, _) => (1, 0),
             (Some(message), _) => {
                 message.fragments += 1;
-                (message.fragments, message.payload.len())
+                (message.fragments, message.size())
             }
         };
-        if fragments > limits::MAX_FRAGMENTS {
+        if fragments > limits::MAX_FRAGMENTS && !self.fragments {
             return wrong(1009, "message has too many fragments");
         }
         if header.compressed && self.inflater.is_none() {
@@ -218,13 +234,14 @@ impl Decoder {
                 self.completed = self.completed.wrapping_add(1);
                 out.size += piece.len();
                 let payload = out.stock.copy(piece);
-                out.push(kind, payload);
+                out.push(kind, true, payload);
                 return Ok(());
             }
             (None, Opcode::Data(kind)) => self.message.insert(Box::new(Assembly {
                 kind,
                 compressed: frame.compressed,
                 fragments: 1,
+                passed_on: 0,
                 payload: Vec::new(),
                 utf8: Utf8::default(),
             })),
@@ -234,9 +251,10 @@ impl Decoder {
         let known = message.payload.len();
         match &mut self.inflater {
             Some(inflater) if message.compressed => {
-                inflater.feed(piece, &mut message.payload, self.max)?;
+                let most = self.max.saturating_sub(message.passed_on);
+                inflater.feed(piece, &mut message.payload, most)?;
                 if ends {
-                    inflater.finish(&mut message.payload, self.max)?;
+                    inflater.finish(&mut message.payload, most)?;
                 }
             }
             _ => message.payload.extend_from_slice(piece),
@@ -250,8 +268,29 @@ impl Decoder {
         }
         if ends {
             self.complete(out);
+        } else if self.fragments {
+            self.pass_on(out);
         }
         Ok(())
+    }
+
+    /// Passes on what has come of a message, up to its last whole character.
+    fn pass_on(&mut self, out: &mut Incoming) {
+        let Some(message) = &mut self.message else { return };
+        let begun = message.utf8.begun();
+        let length = message.payload.len().saturating_sub(begun);
+        if length == 0 {
+            return;
+        }
+        let rest = message.payload.split_off(length);
+        let mut part = mem::replace(&mut message.payload, rest);
+        part.shrink_to_fit();
+        if let Some(inflater) = self.inflater.as_mut().filter(|_| message.compressed) {
+            inflater.passed_on(&part);
+        }
+        message.passed_on = message.passed_on.saturating_add(length);
+        self.completed = self.completed.wrapping_add(1);
+        out.push(message.kind, false, part);
     }
 
     fn complete(&mut self, out: &mut Incoming) {
@@ -259,7 +298,7 @@ impl Decoder {
             self.completed = self.completed.wrapping_add(1);
             let mut payload = message.payload;
             payload.shrink_to_fit();
-            out.push(message.kind, payload);
+            out.push(message.kind, true, payload);
         }
     }
 
@@ -300,6 +339,8 @@ impl Decoder {
         }
         if ends {
             self.complete(out);
+        } else if self.fragments {
+            self.pass_on(out);
         }
         Ok(())
     }

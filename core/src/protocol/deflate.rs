@@ -70,6 +70,21 @@ impl Deflater {
             out.push(0x00); // RFC 7692, 7.2.3.6
             return Ok(());
         }
+        let start = out.len();
+        self.fragment(payload, out, spare)?;
+        let end = out.len().saturating_sub(TAIL.len());
+        if end <= start || out[end..] != TAIL {
+            out.truncate(start);
+            self.stream = None;
+            return Err(Error::new(Kind::Internal, "compress a message: no end of a block"));
+        }
+        out.truncate(end);
+        self.end_fragments(spare);
+        Ok(())
+    }
+
+    /// Appends the compressed payload of a part of a message, up to the end of a block.
+    pub(super) fn fragment(&mut self, payload: &[u8], out: &mut Vec<u8>, spare: &mut Spare) -> Result<()> {
         let setting = self.setting();
         let mut stream = match (self.stream.take(), spare.0.take_if(|_| !self.window.takeover)) {
             (Some(stream), _) => stream,
@@ -87,19 +102,24 @@ impl Deflater {
             out.truncate(start);
             return Err(error);
         }
-        if self.window.takeover {
-            self.stream = Some(stream);
-        } else {
-            spare.0 = Some((setting, stream));
-        }
+        self.stream = Some(stream);
         Ok(())
+    }
+
+    /// The message is complete: without context takeover, nothing is kept of it.
+    pub(super) fn end_fragments(&mut self, spare: &mut Spare) {
+        if !self.window.takeover
+            && let Some(stream) = self.stream.take()
+        {
+            spare.0 = Some((self.setting(), stream));
+        }
     }
 }
 
 fn compress(stream: &mut Compress, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let start = (out.len(), stream.total_in());
+    let start = stream.total_in();
     loop {
-        let taken = usize::try_from(stream.total_in() - start.1).unwrap_or(usize::MAX);
+        let taken = usize::try_from(stream.total_in() - start).unwrap_or(usize::MAX);
         let rest = payload.get(taken..).unwrap_or_default();
         // Room for a block's own bytes, so that most messages take one turn.
         out.reserve(rest.len() / 2 + 64);
@@ -107,15 +127,9 @@ fn compress(stream: &mut Compress, payload: &[u8], out: &mut Vec<u8>) -> Result<
             .compress_vec(rest, out, FlushCompress::Sync)
             .map_err(|e| Error::new(Kind::Internal, format!("compress a message: {e}")))?;
         if out.len() < out.capacity() {
-            break;
+            return Ok(());
         }
     }
-    let end = out.len().saturating_sub(TAIL.len());
-    if end <= start.0 || out[end..] != TAIL {
-        return Err(Error::new(Kind::Internal, "compress a message: no end of a block"));
-    }
-    out.truncate(end);
-    Ok(())
 }
 
 #[cfg(test)]

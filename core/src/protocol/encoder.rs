@@ -79,6 +79,69 @@ impl Encoder {
         }
     }
 
+    pub(crate) fn compresses(&self) -> bool {
+        self.compressor.is_some()
+    }
+
+    /// Appends a fragment of a message (RFC 6455, 5.4), the first if it has a kind. All of a message
+    /// are compressed, or none is.
+    pub(crate) fn fragment(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: Option<MessageKind>,
+        payload: &[u8],
+        compressed: bool,
+        spare: &Mutex<Spare>,
+    ) -> Result<()> {
+        let opcode = kind.map_or(Opcode::Continuation, Opcode::Data);
+        let Some(c) = self.compressor.as_mut().filter(|_| compressed) else {
+            let header = self.header(opcode, payload.len(), false)?;
+            append(out, Header { fin: false, ..header }, payload);
+            return Ok(());
+        };
+        let mut deflated = Vec::new();
+        c.deflater.fragment(payload, &mut deflated, &mut spare.lock())?;
+        let header = self.header(opcode, deflated.len(), kind.is_some())?;
+        append(out, Header { fin: false, ..header }, &deflated);
+        Ok(())
+    }
+
+    /// Appends the last fragment of a message, which is empty.
+    pub(crate) fn last_fragment(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: Option<MessageKind>,
+        compressed: bool,
+        spare: &Mutex<Spare>,
+    ) -> Result<()> {
+        let opcode = kind.map_or(Opcode::Continuation, Opcode::Data);
+        let mut payload: &[u8] = b"";
+        if let Some(c) = self.compressor.as_mut().filter(|_| compressed) {
+            c.deflater.end_fragments(&mut spare.lock());
+            payload = &[0x00]; // RFC 7692, 7.2.3.6
+        }
+        let header = self.header(opcode, payload.len(), compressed && kind.is_some())?;
+        append(out, header, payload);
+        Ok(())
+    }
+
+    /// Appends the header of a fragment that is not the last, as `message_header` does.
+    pub(crate) fn fragment_header(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: Option<MessageKind>,
+        length: usize,
+        compressed: bool,
+    ) -> Result<bool> {
+        if compressed || self.keys.is_some() {
+            return Ok(false);
+        }
+        let opcode = kind.map_or(Opcode::Continuation, Opcode::Data);
+        let header = self.header(opcode, length, false)?;
+        Header { fin: false, ..header }.write(out);
+        Ok(true)
+    }
+
     pub(super) fn masks(&self) -> bool {
         self.keys.is_some()
     }
@@ -130,13 +193,18 @@ impl Encoder {
 
     fn frame(&mut self, out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) -> Result<()> {
         let header = self.header(opcode, payload.len(), false)?;
-        header.write(out);
-        let start = out.len();
-        out.extend_from_slice(payload);
-        if let Some(key) = header.mask {
-            mask::apply(&mut out[start..], key);
-        }
+        append(out, header, payload);
         Ok(())
+    }
+}
+
+/// Appends a frame.
+pub(super) fn append(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
+    header.write(out);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let Some(key) = header.mask {
+        mask::apply(&mut out[start..], key);
     }
 }
 

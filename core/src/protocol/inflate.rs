@@ -61,7 +61,8 @@ impl Inflater {
     }
 
     /// Inflates some more of a message and appends it to `out`, which holds the message from its
-    /// first byte on and never grows beyond `max` bytes. The bytes may end anywhere.
+    /// first byte on, or what follows the part that was `passed_on`, and never grows beyond `max`
+    /// bytes. The bytes may end anywhere.
     pub(crate) fn feed(
         &mut self,
         mut bytes: &[u8],
@@ -117,10 +118,17 @@ impl Inflater {
             }
         }
         if self.window.takeover {
-            self.history.append(out, 1 << self.window.bits.clamp(9, 15));
+            self.passed_on(out);
+        } else {
+            self.history = History::default();
         }
         (self.stream, self.taken, self.final_blocks) = (None, 0, 0);
         Ok(())
+    }
+
+    /// What was inflated is not in `out` any more: from now on it counts as what came before.
+    pub(crate) fn passed_on(&mut self, part: &[u8]) {
+        self.history.append(part, 1 << self.window.bits.clamp(9, 15));
     }
 
     /// The stream after what was inflated so far, as context takeover and final blocks want it: the

@@ -34,7 +34,7 @@ pub(crate) use request::{elements, parse as parse_request};
 pub(crate) use response::{Answer, Opening, Wishes, parse as parse_response, shown as shown_status};
 pub(crate) use rules::Rules;
 pub(crate) use shared::Shared;
-pub(crate) use utf8::is_valid;
+pub(crate) use utf8::{Utf8, is_valid};
 
 /// Which side of a connection this is: clients mask what they send, servers do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +56,13 @@ pub enum MessageKind {
 /// What a ping of ours says: its number.
 pub(crate) type PingPayload = [u8; 4];
 
-/// A whole message.
+/// A whole message; with the option `fragments`, a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Text or binary.
     pub kind: MessageKind,
+    /// Whether nothing of the same message follows.
+    pub fin: bool,
     /// The payload; that of a text is valid UTF-8.
     pub payload: Vec<u8>,
 }

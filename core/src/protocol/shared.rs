@@ -3,10 +3,9 @@
 use super::{
     MessageKind, Role,
     deflate::{Deflater, Spare},
-    encoder::Encoder,
+    encoder::{Encoder, append},
     extension::Window,
     frame::Opcode,
-    mask,
 };
 use crate::error::Result;
 
@@ -88,12 +87,7 @@ impl Encoder {
         if self.masks() {
             let payload = &frame.bytes[frame.header..];
             let header = self.header(Opcode::Data(kind), payload.len(), frame.compressed)?;
-            header.write(out);
-            let start = out.len();
-            out.extend_from_slice(payload);
-            if let Some(key) = header.mask {
-                mask::apply(&mut out[start..], key);
-            }
+            append(out, header, payload);
         } else if frame.bytes.len() >= large {
             return Ok(Some(&frame.bytes));
         } else {

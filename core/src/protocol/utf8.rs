@@ -1,7 +1,7 @@
 //! UTF-8 that arrives in pieces (RFC 6455, 8.1): a wrong byte shows as soon as it is there.
 
 /// What the pieces so far ended with: the beginning of a character, or nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Utf8 {
     begun: [u8; 3],
     length: u8,
@@ -41,6 +41,12 @@ impl Utf8 {
     /// Whether the text may end here.
     pub(crate) fn is_complete(&self) -> bool {
         self.length == 0
+    }
+
+    /// How many bytes at the end of the last piece are the beginning of a character; all of it, where
+    /// it is shorter.
+    pub(crate) fn begun(&self) -> usize {
+        self.length.into()
     }
 }
 

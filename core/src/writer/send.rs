@@ -56,9 +56,33 @@ impl Writer {
         self.sent.add(payload.len());
     }
 
-    /// Whether messages wait to be encoded.
-    pub(super) fn has_kept(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| !kept.is_empty())
+    /// Whether something is under way that other messages wait for: messages that wait to be encoded,
+    /// or one that is being sent in fragments.
+    pub(super) fn is_taken(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| !kept.is_empty()) || self.begun.is_some()
+    }
+
+    /// Whether `write_limit` is reached, also when what is corked has been written.
+    pub(super) fn is_full(&mut self, connection: &Arc<Connection>) -> bool {
+        let limit = connection.options.write_limit;
+        if self.pending() as u64 >= limit && self.corked && !self.blocked && !connection.has_ended(self) {
+            self.flush(connection);
+        }
+        self.pending() as u64 >= limit
+    }
+
+    /// Has what was appended written: at the end of the batch, or at once.
+    pub(super) fn cork_or_flush(&mut self, connection: &Arc<Connection>) {
+        if self.blocked {
+            // The runtime writes when the socket has room.
+        } else if self.pending() < limits::CORK_SIZE && self.mailbox.cork.is_on() {
+            if !self.corked {
+                self.corked = true;
+                self.mailbox.cork.add(connection);
+            }
+        } else {
+            self.flush(connection);
+        }
     }
 
     /// Encodes what was kept, and writes it, until the socket takes no more.
@@ -74,6 +98,7 @@ impl Writer {
         let before = self.out.len();
         while !self.closed
             && !self.broken
+            && self.begun.is_none()
             && (self.pending() as u64) < most
             && let Some(kept) = &mut self.kept
         {
@@ -115,21 +140,17 @@ impl Connection {
         copy: Option<&Arc<[u8]>>,
     ) -> Result<Option<Arc<Connection>>> {
         let Outgoing { kind, payload, notify, compress } = *message;
-        let limit = self.options.write_limit;
         self.with_writer(|w| {
             if let Some(successor) = &w.successor {
                 return Ok(Some(successor.clone()));
             }
-            let has_ended = w.closed || self.first_close.get().is_some() || self.end.get().is_some();
-            if w.pending() as u64 >= limit && w.corked && !w.blocked && !has_ended {
-                w.flush(self);
-            }
+            let (has_ended, is_full) = (self.has_ended(w), w.is_full(self));
             if has_ended || w.broken || w.socket.is_none() {
                 return w.keep(self, has_ended, message).map(|()| None);
             }
-            if w.pending() as u64 >= limit || w.has_kept() {
+            if is_full || w.is_taken() {
                 if let Some(copy) = copy {
-                    w.keep_newest(limit, message, copy);
+                    w.keep_newest(self.options.write_limit, message, copy);
                     return Ok(None);
                 }
                 w.notify |= notify;
@@ -159,18 +180,14 @@ impl Connection {
                 return Err(e);
             }
             w.sent.add(payload.len());
-            if w.blocked {
-                // The runtime writes when the socket has room.
-            } else if w.pending() < limits::CORK_SIZE && w.mailbox.cork.is_on() {
-                if !w.corked {
-                    w.corked = true;
-                    w.mailbox.cork.add(self);
-                }
-            } else {
-                w.flush(self);
-            }
+            w.cork_or_flush(self);
             Ok(None)
         })
+    }
+
+    /// Whether nothing can be sent any more through this socket.
+    pub(super) fn has_ended(&self, writer: &Writer) -> bool {
+        writer.closed || self.first_close.get().is_some() || self.end.get().is_some()
     }
 
     /// For the runtime: another connection takes the place of this one, with what nobody has taken
@@ -185,7 +202,8 @@ impl Connection {
             let mut to = next.writer.lock();
             to.kept = w.kept.take();
             (to.sent, to.counted) = (w.sent, w.counted);
-            Some(mem::take(&mut w.notify))
+            let begun = w.begun.take().is_some_and(|begun| begun.notify);
+            Some(mem::take(&mut w.notify) || begun)
         })?;
         next.inbox().take_over(&mut self.inbox());
         Some(waits)

@@ -97,6 +97,9 @@ pub const CMWS_MESSAGE_TEXT: u32 = 1;
 /// A binary message (RFC 6455, 5.6).
 pub const CMWS_MESSAGE_BINARY: u32 = 2;
 
+/// Flag of a received message, with the option `fragments`: more of the same message follows.
+pub const CMWS_MESSAGE_MORE: u32 = 1;
+
 /// Flag of `cmws_connection_send`: where the answer is `CMWS_STATUS_WOULD_BLOCK`, one
 /// `CMWS_EVENT_WRITABLE` comes when there is room.
 pub const CMWS_SEND_NOTIFY: u32 = 1;
@@ -164,8 +167,8 @@ pub struct cmws_message_t {
     pub length: usize,
     /// `CMWS_MESSAGE_TEXT` or `CMWS_MESSAGE_BINARY`.
     pub kind: u32,
-    /// 0.
-    pub reserved: u32,
+    /// `CMWS_MESSAGE_MORE`, or 0.
+    pub flags: u32,
     /// The library's own.
     pub owner: *mut c_void,
 }
@@ -203,8 +206,8 @@ pub struct cmws_connection_info_t {
     pub state: u32,
     /// As in `cmws_event_t`; 0 while there was neither a close frame nor an end.
     pub close_code: u16,
-    /// 0.
-    pub reserved: u16,
+    /// 1 with the option `fragments`, for bindings.
+    pub fragments: u16,
     /// The reason in the first close frame.
     pub close_reason: *const c_char,
     /// Bytes in `close_reason`.
@@ -358,6 +361,10 @@ functions! {
     cmws_connection_close(connection: cmws_handle_t, code: u16, reason: *const c_char, reason_length: usize) -> cmws_status_t;
     cmws_connection_ping(connection: cmws_handle_t) -> cmws_status_t;
     cmws_connection_move(connection: cmws_handle_t, mailbox: cmws_handle_t, out_connection: *mut cmws_handle_t) -> cmws_status_t;
-    cmws_connection_put_back(connection: cmws_handle_t, kind: u32, data: *const u8, length: usize) -> cmws_status_t;
+    cmws_connection_put_back(connection: cmws_handle_t, kind: u32, data: *const u8, length: usize, flags: u32) -> cmws_status_t;
+    cmws_connection_begin(connection: cmws_handle_t, kind: u32, flags: u32, out_message: *mut u64) -> cmws_status_t;
+    cmws_connection_write(connection: cmws_handle_t, message: u64, data: *const u8, length: usize, flags: u32) -> cmws_status_t;
+    cmws_connection_finish(connection: cmws_handle_t, message: u64) -> cmws_status_t;
+    cmws_connection_abandon(connection: cmws_handle_t, message: u64);
     cmws_connection_free(connection: cmws_handle_t);
 }

@@ -26,11 +26,12 @@ local queue = ws.queue
 
 local function turn(conn, r) deliver(conn, r) end
 
-local function new(handle, max_callbacks)
+local function new(handle, max_callbacks, fragments)
   local r = {
     is_connection = true,
     handle = handle,
     max_callbacks = max_callbacks,
+    fragments = fragments,
     turn = turn,
     queue = {}, binaries = {}, head = 1, tail = 0,
     unfinished = 0,
@@ -71,11 +72,12 @@ function ws.connect(address, headers, options)
     error(("%s: the address must be a string, not %s"):format(name, type(address)), 3)
   end
   headers = ws.request_headers(headers, name, 4)
-  options = ws.flat_options(options, name, 4)
-  local handle, more = raw.connect(address, headers, options)
-  if more == "forked" and ws.renew() then handle, more = raw.connect(address, headers, options) end
+  local list = ws.flat_options(options, name, 4)
+  local handle, more = raw.connect(address, headers, list)
+  if more == "forked" and ws.renew() then handle, more = raw.connect(address, headers, list) end
   if not handle then return nil, more end
   task.wait, task.handle, task.max_callbacks = "connect", handle, more
+  task.fragments = ws.wants_fragments(options)
   connecting[handle] = task
   connecting_count = connecting_count + 1
   local conn, err = park(task)
@@ -96,7 +98,7 @@ end
 
 function ws.on_open(handle)
   local task = connected(handle)
-  if task then return wake(task, new(handle, task.max_callbacks)) end
+  if task then return wake(task, new(handle, task.max_callbacks, task.fragments)) end
   local conn = ws.objects[handle]
   if conn then ws.on_back(conn, conn._record) end
 end
@@ -121,6 +123,8 @@ local function flags_of(options, name)
   end
   if options.compress == false then return UNCOMPRESSED end
 end
+
+ws.flags_of = flags_of
 
 -- First come, first served: who comes while others wait for room waits behind them.
 local function send(conn, r, kind, data, flags)
@@ -181,22 +185,28 @@ local function leave_queue(task)
   task.data, task.on = nil, nil
 end
 
-function ws.on_writable(conn, r)
+-- Sends what waits, in its order. False if there is no room for all of it.
+local function send_waiting(r)
   local senders = r.senders
   while true do
     local task = first_of(senders)
-    if not task then break end
+    if not task then return true end
     local refused = raw_send(r.handle, task.kind, task.data, task.flags)
-    if refused == false then return end
+    if refused == false then return false end
     drop_first(senders)
     leave_queue(task)
     wake(task, refused)
   end
-  again(conn, r) -- callbacks go on (S16)
+end
+
+function ws.on_writable(conn, r)
+  if send_waiting(r) then again(conn, r) end -- callbacks go on (S16)
+  ws.wake_writers(r, wake)
 end
 
 -- What waited for room is not sent any more.
 local function refuse_senders(r, resume)
+  ws.wake_writers(r, resume)
   local senders = r.senders
   while true do
     local task = first_of(senders)
@@ -214,47 +224,66 @@ ws.cancels.receive = function(task)
   task.on = nil
 end
 
-function Connection:receive_message(timeout)
-  local r = record(self, "receive_message")
-  local task = waiting("conn:receive_message")
-  if timeout ~= nil then expect_seconds(timeout, "conn:receive_message", "the timeout") end
-  local takers = r.takers
-  local first = r.first == task.slice
-  if first or takers.last == 0 or not first_of(takers) then
-    if task.streak_slice ~= task.slice then task.streak_slice, task.streak = task.slice, 0 end
-    if task.streak < IN_A_ROW or r.ended then
-      local message, kind = take(r)
-      if message ~= nil then
-        task.streak = task.streak + 1
-        r.first = task.slice
-        if takers.last ~= 0 then again(self, r) end
-        if kind then return message, kind end
-        return message
-      end
-      if r.ended then
-        if r.callback or takers.last ~= 0 then again(self, r) end
-        return nil, r.why or "closed", r.code, r.reason
-      end
-    else
-      -- Its turn comes when everybody else has had theirs.
-      first = false
-      r.gave_way = true
-      again(self, r)
-    end
-  end
-  task.wait, task.on = "receive", self
-  if first then prepend(takers, task, self) else append(takers, task, self) end
-  if timeout and timeout < math.huge then ws.set_timer(task, raw.clock() + timeout) end
-  local message, kind, code, reason = park(task)
-  task.on = nil
-  if message ~= nil then
-    task.streak_slice, task.streak = task.slice, 1
-    if kind then return message, kind end
-    return message
-  end
-  if code then return nil, kind, code, reason end
-  return nil, kind
+local ONLY_FRAGMENTS = "%s: this connection has the option fragments: use receive_fragment"
+
+-- A fragment, the kind of its message, and whether it is the last.
+local function fragment(data, kind)
+  if kind == nil then return data, "text", true end
+  if kind == "binary" then return data, kind, true end
+  return data, kind == BINARY and "binary" or "text", false
 end
+
+-- receive_message and receive_fragment differ in what they make of a message's kind.
+local function receiver(name, in_fragments)
+  local full_name = "conn:" .. name
+  return function(self, timeout)
+    local r = record(self, name)
+    local task = waiting(full_name)
+    if timeout ~= nil then expect_seconds(timeout, full_name, "the timeout") end
+    if r.fragments and not in_fragments then error(ONLY_FRAGMENTS:format(full_name), 2) end
+    local takers = r.takers
+    local first = r.first == task.slice
+    if first or takers.last == 0 or not first_of(takers) then
+      if task.streak_slice ~= task.slice then task.streak_slice, task.streak = task.slice, 0 end
+      if task.streak < IN_A_ROW or r.ended then
+        local message, kind = take(r)
+        if message ~= nil then
+          task.streak = task.streak + 1
+          r.first = task.slice
+          if takers.last ~= 0 then again(self, r) end
+          if in_fragments then return fragment(message, kind) end
+          if kind then return message, kind end
+          return message
+        end
+        if r.ended then
+          if r.callback or takers.last ~= 0 then again(self, r) end
+          return nil, r.why or "closed", r.code, r.reason
+        end
+      else
+        -- Its turn comes when everybody else has had theirs.
+        first = false
+        r.gave_way = true
+        again(self, r)
+      end
+    end
+    task.wait, task.on = "receive", self
+    if first then prepend(takers, task, self) else append(takers, task, self) end
+    if timeout and timeout < math.huge then ws.set_timer(task, raw.clock() + timeout) end
+    local message, kind, code, reason = park(task)
+    task.on = nil
+    if message ~= nil then
+      task.streak_slice, task.streak = task.slice, 1
+      if in_fragments then return fragment(message, kind) end
+      if kind then return message, kind end
+      return message
+    end
+    if code then return nil, kind, code, reason end
+    return nil, kind
+  end
+end
+
+Connection.receive_message = receiver("receive_message", false)
+Connection.receive_fragment = receiver("receive_fragment", true)
 
 -- S18: a message that has arrived beats the timeout.
 function ws.on_receive_timeout(task)
@@ -268,6 +297,7 @@ end
 function Connection:when_new_msg(callback)
   local r = record(self, "when_new_msg")
   expect_function(callback, "conn:when_new_msg")
+  if callback and r.fragments then error(ONLY_FRAGMENTS:format("conn:when_new_msg"), 2) end
   if r.told then return end
   local before = r.callback
   r.callback = callback
@@ -277,44 +307,6 @@ function Connection:when_new_msg(callback)
   elseif before then
     unhold(r)
   end
-end
-
--- Pings (S28) -------------------------------------------------------------------------------
-
-ws.cancels.ping = function(task)
-  give_up(task.on.pingers, task)
-  task.on = nil
-end
-
--- Ends the waits for a pong.
-local function answer_pingers(r, resume, round_trip, err)
-  local pingers = r.pingers
-  local task = pingers and first_of(pingers)
-  while task do
-    drop_first(pingers)
-    task.on = nil
-    resume(task, round_trip, err)
-    task = first_of(pingers)
-  end
-end
-
--- The round trip of a ping, in seconds; or nil and why there is none.
-function Connection:ping()
-  local r = record(self, "ping")
-  local task = waiting("conn:ping")
-  local asked, err = raw.ping(r.handle)
-  if not asked then return nil, r.why or err end
-  r.pingers = r.pingers or queue(r)
-  task.wait, task.on = "ping", r
-  append(r.pingers, task, self)
-  return park(task)
-end
-
-ws.answer_pingers = answer_pingers
-
-function ws.on_pong(handle)
-  local conn = ws.objects[handle]
-  if conn then answer_pingers(conn._record, wake, (conn:latency())) end
 end
 
 -- Closing (S22 to S25) ----------------------------------------------------------------------
@@ -370,7 +362,7 @@ local function cut_off(conn, r, why, resume)
   r.queue, r.binaries, r.head, r.tail = {}, {}, 1, 0
   r.ended, r.code, r.reason, r.why = true, 1006, why, why
   refuse_senders(r, resume)
-  answer_pingers(r, resume, nil, why)
+  ws.answer_pingers(r, resume, nil, why)
   local task = first_of(r.closers)
   while task do
     drop_first(r.closers)
@@ -410,7 +402,7 @@ function ws.on_closed(handle, code, text)
     unhold(r)
   end
   refuse_senders(r, wake)
-  answer_pingers(r, wake, nil, "closed")
+  ws.answer_pingers(r, wake, nil, "closed")
   local closers = r.closers
   while true do
     task = first_of(closers)

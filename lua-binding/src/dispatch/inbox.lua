@@ -144,7 +144,8 @@ local function refill(r)
   return false
 end
 
--- The oldest message, and "binary" behind a binary one; nil if there is none.
+-- The oldest message, and "binary" behind a binary one; nil if there is none. Behind a fragment that
+-- others follow comes the number of its kind.
 local function take(r)
   local head = r.head
   if head > r.tail then
@@ -156,9 +157,10 @@ local function take(r)
   queue[head] = nil
   r.head = head + 1
   local binaries = r.binaries
-  if binaries[head] then
+  local kind = binaries[head]
+  if kind then
     binaries[head] = nil
-    return message, "binary"
+    return message, kind == true and "binary" or kind
   end
   return message
 end
@@ -201,12 +203,12 @@ local function deliver(conn, r)
       end
       head = 1
     end
-    local message, kind = queue[head], nil
+    local message, kind = queue[head], binaries[head]
     queue[head] = nil
     r.head = head + 1
-    if binaries[head] then
+    if kind then
       binaries[head] = nil
-      kind = "binary"
+      if kind == true then kind = "binary" end
     end
     if task then
       drop_first(takers)

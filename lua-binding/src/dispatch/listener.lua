@@ -32,7 +32,7 @@ local function accept(listener, r)
   -- Callbacks may accept, too: the handles are made objects before any of them runs.
   local conns = {}
   for place = 1, count do
-    conns[place] = ws.new_connection(clients[place], r.max_callbacks)
+    conns[place] = ws.new_connection(clients[place], r.max_callbacks, r.fragments)
   end
   if more then again(listener, r) end
   for place = 1, count do
@@ -77,7 +77,7 @@ function ws.listen(host, port, options)
   end
   local list = ws.flat_options(options, name, 4, "when_request")
   local r = { is_listener = true, turn = turn, holds = 0 }
-  r.closers = ws.queue(r)
+  r.closers, r.fragments = ws.queue(r), ws.wants_fragments(options)
   if options ~= nil then
     r.when_request = options.when_request
     if r.when_request ~= nil and type(r.when_request) ~= "function" then

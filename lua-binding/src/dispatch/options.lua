@@ -94,6 +94,11 @@ local function put_option(list, name, value, caller, level)
   end
 end
 
+-- Whether messages are to be received in fragments.
+function ws.wants_fragments(options)
+  return options ~= nil and (options.fragments == true or options.fragments == 1)
+end
+
 -- Names and values in turn: numbers, 1 and 0 for flags, texts. A list has its name before each
 -- element. Without the option named `own`, which is the caller's.
 function ws.flat_options(options, caller, level, own)

@@ -3,6 +3,7 @@ local ws = ...
 
 local raw, record, Connection = ws.raw, ws.connection_record, ws.Connection
 local TEXT, BINARY = 1, 2
+local MORE = 1
 
 -- The number of the connection, by which another state or language may take it over. From now on
 -- messages are taken one at a time, so that none lies here when that happens.
@@ -10,8 +11,12 @@ function Connection:handle()
   local r = record(self, "handle")
   r.lent = true
   for place = r.tail, r.head, -1 do
-    local kind = r.binaries[place] and BINARY or TEXT
-    raw.put_back(r.handle, kind, r.queue[place])
+    local kind = r.binaries[place]
+    if type(kind) == "number" then
+      raw.put_back(r.handle, kind, r.queue[place], MORE)
+    else
+      raw.put_back(r.handle, kind and BINARY or TEXT, r.queue[place], 0)
+    end
     r.queue[place], r.binaries[place] = nil, nil
   end
   r.head, r.tail = 1, 0
@@ -27,8 +32,8 @@ function ws.from_handle(handle)
   end
   local conn = ws.objects[handle]
   if conn and conn._record.why ~= "moved" then return conn end
-  local moved, more = raw.take_over(handle)
-  if moved then return ws.new_connection(moved, more) end
+  local moved, more, fragments = raw.take_over(handle)
+  if moved then return ws.new_connection(moved, more, fragments) end
   if more == "moved" or more == "forked" or more == "closed" then return nil, more end
   error(("%s: %s"):format(name, more), 3)
 end

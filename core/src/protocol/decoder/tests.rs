@@ -272,3 +272,110 @@ fn s30_a_message_behind_a_split_ping_has_a_time_of_its_own() {
     decoder.feed(&mut [0x89, 0], usize::MAX, &mut out).unwrap();
     assert_eq!(decoder.unfinished(), Some(message));
 }
+
+/// Appends a message in fragments.
+fn fragmented(encoder: &mut Encoder, out: &mut Vec<u8>, kind: MessageKind, parts: &[&[u8]], compress: bool) {
+    let spare = Mutex::default();
+    for (index, part) in parts.iter().enumerate() {
+        encoder.fragment(out, (index == 0).then_some(kind), part, compress, &spare).unwrap();
+        encoder.pong(out, b"between").unwrap();
+    }
+    encoder.last_fragment(out, parts.is_empty().then_some(kind), compress, &spare).unwrap();
+}
+
+/// What was passed on, put together again: each message with its kind.
+fn joined(messages: &[Message]) -> Vec<(MessageKind, Vec<u8>)> {
+    let (mut whole, mut begun): (Vec<_>, Option<(MessageKind, Vec<u8>)>) = (Vec::new(), None);
+    for message in messages {
+        let mut own = begun.take().unwrap_or((message.kind, Vec::new()));
+        assert_eq!(own.0, message.kind);
+        assert!(message.kind == MessageKind::Binary || std::str::from_utf8(&message.payload).is_ok());
+        assert!(message.fin || !message.payload.is_empty());
+        own.1.extend_from_slice(&message.payload);
+        if message.fin { whole.push(own) } else { begun = Some(own) }
+    }
+    assert_eq!(begun, None);
+    whole
+}
+
+#[test]
+fn s37_fragments_split_at_every_byte_are_the_same_messages() {
+    let text = "grüße 🦀 ".repeat(4);
+    let (a, b) = text.as_bytes().split_at(9); // within the crab
+    for (takeover, compress) in [(false, false), (false, true), (true, true)] {
+        let (mut encoder, _) = compressing(takeover);
+        let mut stream = Vec::new();
+        fragmented(&mut encoder, &mut stream, MessageKind::Text, &[a, b], compress);
+        encoder
+            .message(&mut stream, MessageKind::Text, text.as_bytes(), compress, &Mutex::default())
+            .unwrap();
+        fragmented(&mut encoder, &mut stream, MessageKind::Binary, &[], compress);
+        fragmented(&mut encoder, &mut stream, MessageKind::Binary, &[b"x", a, a, a], compress);
+        let expected = [
+            (MessageKind::Text, text.clone().into_bytes()),
+            (MessageKind::Text, text.clone().into_bytes()),
+            (MessageKind::Binary, Vec::new()),
+            (MessageKind::Binary, [b"x", a, a, a].concat()),
+        ];
+        for at in 0..=stream.len() {
+            let (_, mut whole) = compressing(takeover);
+            let out = feed_all(&mut whole, &[&stream[..at], &stream[at..]]).unwrap();
+            assert!(out.messages.iter().all(|m| m.fin));
+            assert_eq!(joined(&out.messages), expected);
+            let (_, mut passing) = compressing(takeover);
+            passing.pass_on_fragments();
+            let out = feed_all(&mut passing, &[&stream[..at], &stream[at..]]).unwrap();
+            assert!(out.messages.len() > 4);
+            assert_eq!(joined(&out.messages), expected);
+            assert_eq!(passing.unfinished(), None);
+        }
+    }
+}
+
+#[test]
+fn s37_a_message_larger_than_memory_costs_what_has_not_been_taken() {
+    let part: Vec<u8> = (0..100_000u64).map(|i| (i * i / 7) as u8).collect();
+    for compress in [false, true] {
+        let receive = Window { bits: 15, takeover: false };
+        let mut encoder = Encoder::new(Role::Server);
+        encoder.compress(Deflater::new(receive, 1), 0);
+        let inflater = Some(Box::new(Inflater::new(receive)));
+        let mut decoder = Decoder::new(Role::Client, 40_000_000, inflater);
+        decoder.pass_on_fragments();
+        let (spare, mut got) = (Mutex::default(), 0);
+        for index in 0..400 {
+            let mut stream = Vec::new();
+            let kind = (index == 0).then_some(MessageKind::Binary);
+            encoder.fragment(&mut stream, kind, &part, compress, &spare).unwrap();
+            for message in feed_all(&mut decoder, &[&stream]).unwrap().messages {
+                assert!(message.payload.capacity() <= message.payload.len() + limits::MESSAGE_COST);
+                assert_eq!(message.payload, part[got % part.len()..][..message.payload.len()]);
+                got += message.payload.len();
+            }
+            let held = decoder.message.as_ref().map_or(0, |m| m.payload.capacity());
+            assert!(held <= 2 * limits::READ_BUFFER, "{held}");
+        }
+        assert_eq!(got, 40_000_000);
+        // `max_message_size` counts all of it.
+        let mut stream = Vec::new();
+        encoder.fragment(&mut stream, None, &part, compress, &spare).unwrap();
+        let refused = decoder.feed(&mut stream, usize::MAX, &mut Incoming::default());
+        assert_eq!(refused.unwrap_err().code, 1009);
+    }
+}
+
+#[test]
+fn s37_fragments_are_bounded_only_where_they_are_kept() {
+    for passing in [false, true] {
+        let mut decoder = Decoder::new(Role::Client, 1000, None);
+        if passing {
+            decoder.pass_on_fragments();
+        }
+        let mut stream = [&[0x02, 0][..], &[0x00, 0].repeat(limits::MAX_FRAGMENTS as usize)].concat();
+        let mut out = Incoming::default();
+        let refused = decoder.feed(&mut stream, usize::MAX, &mut out).err().map(|v| v.code);
+        assert_eq!((refused, out.messages.len()), (if passing { None } else { Some(1009) }, 0));
+        // Empty ones are no progress.
+        assert_eq!(decoder.unfinished(), Some(0));
+    }
+}

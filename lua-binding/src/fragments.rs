@@ -1,0 +1,104 @@
+//! Messages that are sent in fragments.
+
+use std::{
+    ffi::c_int,
+    mem::{MaybeUninit, size_of},
+    ptr,
+};
+
+use coromega_ws_abi::{
+    CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK, cmws_connection_abandon, cmws_connection_begin,
+    cmws_connection_finish, cmws_connection_write, cmws_handle_t, cmws_status_t,
+};
+use mlua_sys::{
+    lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure, lua_setfield,
+    lua_setmetatable, lua_tolstring, lua_tonumber, lua_touserdata,
+};
+
+use crate::error;
+
+/// A message that has begun, in a userdata that gives it up when it is collected.
+struct Begun {
+    connection: cmws_handle_t,
+    /// 0 when it is finished.
+    message: u64,
+}
+
+/// `begin(connection, kind, flags)` returns the message; false where it would block, or why not.
+pub unsafe extern "C-unwind" fn begin(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua. What may raise is done before there is a message that would be lost.
+    unsafe {
+        let connection = lua_tonumber(state, 1) as cmws_handle_t;
+        let (kind, flags) = (lua_tonumber(state, 2) as u32, lua_tonumber(state, 3) as u32);
+        let begun = lua_newuserdata(state, size_of::<Begun>()).cast::<Begun>();
+        begun.write(Begun { connection, message: 0 });
+        lua_createtable(state, 0, 2);
+        lua_pushcclosure(state, collect, 0);
+        lua_setfield(state, -2, c"__gc".as_ptr());
+        lua_pushboolean(state, 0);
+        lua_setfield(state, -2, c"__metatable".as_ptr());
+        lua_setmetatable(state, -2);
+        let mut message = MaybeUninit::<u64>::zeroed();
+        let status = cmws_connection_begin(connection, kind, flags, message.as_mut_ptr());
+        if status != CMWS_STATUS_OK {
+            return refuse(state, status);
+        }
+        (*begun).message = message.assume_init();
+    }
+    1
+}
+
+/// `write(message, data, flags)` returns nothing when the fragment is accepted, false where it would
+/// block, else why not.
+pub unsafe extern "C-unwind" fn write(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a message and a string.
+    unsafe {
+        let begun = lua_touserdata(state, 1).cast::<Begun>();
+        let mut length = 0;
+        let data = lua_tolstring(state, 2, &mut length);
+        let flags = lua_tonumber(state, 3) as u32;
+        match cmws_connection_write((*begun).connection, (*begun).message, data.cast(), length, flags) {
+            CMWS_STATUS_OK => 0,
+            status => refuse(state, status),
+        }
+    }
+}
+
+/// `finish(message)` returns nothing, or why not.
+pub unsafe extern "C-unwind" fn finish(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with a message.
+    unsafe {
+        let begun = lua_touserdata(state, 1).cast::<Begun>();
+        match cmws_connection_finish((*begun).connection, (*begun).message) {
+            CMWS_STATUS_OK => {
+                (*begun).message = 0;
+                0
+            }
+            status => refuse(state, status),
+        }
+    }
+}
+
+/// Pushes false where it would block, else why not.
+unsafe fn refuse(state: *mut lua_State, status: cmws_status_t) -> c_int {
+    // SAFETY: the callers have a free slot.
+    unsafe {
+        match status {
+            CMWS_STATUS_WOULD_BLOCK => lua_pushboolean(state, 0),
+            status => error::push(state, status),
+        }
+    }
+    1
+}
+
+unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
+    // SAFETY: only messages have this finalizer.
+    unsafe {
+        let begun = lua_touserdata(state, 1).cast::<Begun>();
+        if !ptr::eq(begun, ptr::null()) && (*begun).message != 0 {
+            cmws_connection_abandon((*begun).connection, (*begun).message);
+            (*begun).message = 0;
+        }
+    }
+    0
+}
