@@ -220,6 +220,36 @@
 #define CMWS_EVENT_MOVED 10
 
 /**
+ * A record that `cmws_mailbox_set_log_level` asked for. The handle may be stale.
+ */
+#define CMWS_EVENT_LOG 11
+
+/**
+ * Level of a log: nothing is recorded.
+ */
+#define CMWS_LOG_NOTHING 0
+
+/**
+ * Level of a log: a fault of the library's, or of the machine's.
+ */
+#define CMWS_LOG_ERROR 1
+
+/**
+ * Level of a log: also what failed, or was refused.
+ */
+#define CMWS_LOG_WARNING 2
+
+/**
+ * Level of a log: also connections and listeners that come and go.
+ */
+#define CMWS_LOG_INFO 3
+
+/**
+ * Level of a log: also each step on the way there.
+ */
+#define CMWS_LOG_DEBUG 4
+
+/**
  * A text message: UTF-8 (RFC 6455, 5.6).
  */
 #define CMWS_MESSAGE_TEXT 1
@@ -368,7 +398,7 @@ typedef struct cmws_event_t {
    */
   cmws_status_t status;
   /**
-   * The connection, or for ACCEPTED and DEAD the listener.
+   * The connection, or for ACCEPTED and DEAD the listener; for LOG either.
    */
   cmws_handle_t handle;
   /**
@@ -381,11 +411,11 @@ typedef struct cmws_event_t {
    */
   uint16_t http_status;
   /**
-   * 0.
+   * LOG: one of the `CMWS_LOG_` numbers. Otherwise 0.
    */
-  uint32_t reserved;
+  uint32_t level;
   /**
-   * CLOSED: the close reason, or why a connection never opened. LOST: what happened. DEAD: the reason.
+   * LOG: the record. CLOSED: the close reason, or why a connection never opened. LOST: what happened. DEAD: the reason.
    * UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox or its close.
    */
   const char *text;
@@ -706,6 +736,14 @@ cmws_status_t cmws_mailbox_poll(cmws_handle_t mailbox,
                                 uintptr_t event_size,
                                 uintptr_t capacity,
                                 uintptr_t *out_count);
+
+/**
+ * Has the mailbox get LOG events: records of what happens to its connections and listeners, up to a
+ * level, one of the `CMWS_LOG_` numbers; nothing, at first. They hold no payloads, no queries, and
+ * of header fields that may be secret only the names. When 1,000 wait, further ones are left out,
+ * and the next one says how many. Any thread may call this.
+ */
+cmws_status_t cmws_mailbox_set_log_level(cmws_handle_t mailbox, uint32_t level);
 
 /**
  * Ends the batch of the last poll: what this thread has sent since is written now, and the

@@ -170,6 +170,11 @@ pub(crate) fn without_user(text: &str) -> String {
     format!("{}...{}", &text[..start], &text[at..])
 }
 
+/// An address, or what may be one, without its query: there may be a token in it.
+pub(crate) fn without_query(text: &str) -> String {
+    text.split_once('?').map_or(text.into(), |(address, _)| format!("{address}?..."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    address::{Address, without_user},
+    address::{Address, without_query, without_user},
     connection::Connection,
     dial::{Step, dial},
     driver::Driver,
@@ -26,6 +26,7 @@ use crate::{
         client::{self, Outcome},
     },
     headers::{self, Field, Header},
+    log::Level,
     options::Options,
     process::Process,
     protocol::{Compression, Opening, Role, Wishes},
@@ -92,10 +93,13 @@ fn check_subprotocols(subprotocols: &[String], fields: &[Field]) -> Result<()> {
 
 /// Makes the connection after a delay, and then drives it; or tells why it can't be made.
 pub(crate) async fn run(connection: Arc<Connection>, attempt: Attempt, delay: Duration) {
-    let shown = attempt.address.shown.clone();
+    let shown = without_query(&attempt.address.shown);
     let process = connection.process;
     let (limit, step) = (connection.options.open_timeout(), AtomicU8::new(0));
-    let at = |now: Step| step.store(now as u8, Ordering::Relaxed);
+    let at = |now: Step| {
+        step.store(now as u8, Ordering::Relaxed);
+        connection.log(Level::Debug, || format!("{}, for {shown}", now.text()));
+    };
     // Closed or let go of by the guest before it opened.
     let given_up = poll_fn(|cx| {
         connection.waker.register(cx.waker());
@@ -148,7 +152,7 @@ async fn upgrade(mut attempt: Attempt, process: &'static Process, at: impl Fn(St
     let mut redirects = 0;
     loop {
         // What went wrong behind a redirect is told with where it led to.
-        let shown = (redirects > 0).then(|| attempt.address.shown.clone());
+        let shown = (redirects > 0).then(|| without_query(&attempt.address.shown));
         let told = |e: Error| match &shown {
             Some(shown) => e.within(format_args!("redirected to {shown}")),
             None => e,
@@ -158,7 +162,8 @@ async fn upgrade(mut attempt: Attempt, process: &'static Process, at: impl Fn(St
             Outcome::Redirected { location, refusal } => (location, refusal),
         };
         if redirects == attempt.max_redirects {
-            let to: String = without_user(&String::from_utf8_lossy(&location)).chars().take(200).collect();
+            let to = without_query(&without_user(&String::from_utf8_lossy(&location)));
+            let to: String = to.chars().take(200).collect();
             let why = match redirects {
                 0 => "redirects are followed where max_redirects allows it".into(),
                 _ => format!("max_redirects is {redirects}"),

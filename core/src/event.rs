@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::{connection::Connection, listener::Listener, mailbox::Mailbox, process};
+use crate::{connection::Connection, listener::Listener, log::Record, mailbox::Mailbox, process};
 
 /// What happened. The numbers are those of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum EventKind {
     Lost = 9,
     /// A connection has moved to another mailbox.
     Moved = 10,
+    /// Something that the guest wants to be told of.
+    Log = 11,
 }
 
 /// Something that happened, and to whom.
@@ -48,6 +50,8 @@ pub enum Source {
     Listener(Arc<Listener>),
     /// A connection that is here no longer, under the handle that it had.
     Moved(u64),
+    /// A record.
+    Log(Arc<Record>),
 }
 
 impl Event {
@@ -56,7 +60,7 @@ impl Event {
         match &self.source {
             Source::Connection(c) => c.heard(self.kind),
             Source::Listener(l) => l.heard(self.kind),
-            Source::Moved(_) => {}
+            Source::Moved(_) | Source::Log(_) => {}
         }
     }
 
@@ -76,6 +80,7 @@ impl Event {
             Source::Connection(c) => c.freed.load(Ordering::Relaxed),
             Source::Listener(l) => l.freed.load(Ordering::Relaxed),
             Source::Moved(handle) => !process::was_moved(*handle),
+            Source::Log(_) => false,
         }
     }
 }

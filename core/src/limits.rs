@@ -234,6 +234,8 @@ pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 pub const MAX_INTERIM_ANSWERS: usize = 8;
 /// Bytes in the path of a Unix socket, as Linux has it (unix(7)).
 pub const MAX_SOCKET_PATH: usize = 107;
+/// Records that wait for a mailbox that wants them; further ones are left out, and counted.
+pub const WAITING_RECORDS: u32 = 1000;
 /// Threads that look up names.
 pub const LOOKUP_THREADS: usize = 4;
 /// How long an idle lookup thread stays.

@@ -14,32 +14,33 @@ use std::{
 use rustix::{io::Errno, net::Shutdown};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, timeout_at},
+    time::sleep,
 };
 
 use crate::{
     admission::Admission,
     bind::{Bound, SocketFile},
-    connection::{Connection, State},
+    connection::Connection,
     counters::{Counters, Tally},
     drain,
-    driver::Driver,
     error::{Error, Kind, Result, io_text},
     event::{Event, EventKind, Source},
     handle::{self, HandleKind},
-    handshake::server::Client,
     limits,
     lock::{Mutex, MutexGuard},
+    log::Level,
     mailbox::Mailbox,
     options::{self, Options},
     process,
-    protocol::{self, GOING_AWAY, Refusal, Role, Rules, elements},
-    review::{self, Denied},
+    protocol::{self, GOING_AWAY, Rules},
     runtime::Runtime,
-    socket::Socket,
-    stream::Stream,
+    state::State,
     tls,
 };
+
+mod greet;
+
+use greet::greet;
 
 /// Clients whose handshake is done, with their places.
 #[derive(Default)]
@@ -58,7 +59,7 @@ struct End {
 /// A listener, as its handle names it.
 pub struct Listener {
     pub(crate) handle: u64,
-    mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Arc<Mailbox>,
     options: Arc<Options>,
     rules: Rules,
     /// None: no TLS.
@@ -115,6 +116,7 @@ impl Listener {
         });
         let handle = listener.handle;
         listener.mailbox.adopt_listener(&listener)?;
+        listener.log(Level::Info, || format!("listens on {} {}", listener.host, listener.port));
         runtime.spawn(serve(listener, bound, runtime));
         Ok(handle)
     }
@@ -249,8 +251,10 @@ impl Listener {
 
     /// Stops accepting. Fails with `Closed` if it has stopped before.
     fn stop(&self, error: Option<Error>, reason: &[u8]) -> Result<()> {
-        let text = [reason, b"\0"].concat().into();
+        let (is_fault, text) = (error.is_some(), [reason, b"\0"].concat().into());
         self.end.set(End { error, text }).map_err(|_| Error::from(Kind::Closed))?;
+        let level = if is_fault { Level::Error } else { Level::Info };
+        self.log(level, || format!("stops: {}", String::from_utf8_lossy(reason)));
         self.places.close();
         self.handshakes.close();
         self.stopped.close();
@@ -331,6 +335,7 @@ async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime)
             }
             Err(e) => match Errno::from_io_error(&e) {
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    listener.log(Level::Error, || format!("accepting pauses: {}", io_text(&e)));
                     sleep(limits::ACCEPT_PAUSE).await
                 }
                 Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
@@ -338,103 +343,6 @@ async fn serve(listener: Arc<Listener>, bound: Bound, runtime: &'static Runtime)
                 }
                 _ => {} // what happened to that one client
             },
-        }
-    }
-}
-
-/// A client's handshake, then its connection. False if it comes to none, which a health check is
-/// not meant to.
-async fn greet(listener: &Arc<Listener>, client: Socket, runtime: &'static Runtime) -> bool {
-    let deadline = Instant::now() + listener.options.open_timeout();
-    let stream = match &listener.tls {
-        Some(tls) => {
-            let Ok(session) = tls.session() else { return false };
-            match timeout_at(deadline, Stream::secure(client, session, Role::Server)).await {
-                Ok(Ok(stream)) => stream,
-                _ => return false,
-            }
-        }
-        None => Stream::Plain(client),
-    };
-    let asked = Client::read(stream, &listener.rules, &listener.options, deadline).await;
-    let (mut client, request) = match asked {
-        Ok(asked) => asked,
-        Err(status) => return status == 200,
-    };
-    let admitted = match listener.admission.admit(request.peer().map(|peer| peer.ip())) {
-        Ok(admitted) => admitted,
-        Err(refusal) => {
-            listener.count(Tally::refused);
-            return client.refuse(&refusal).await;
-        }
-    };
-    // The answer waits for a place: a client that has been answered can be taken.
-    let place = match timeout_at(deadline, listener.places.clone().acquire_owned()).await {
-        Ok(Ok(place)) => place,
-        Ok(Err(_)) => return client.refuse(&Refusal::new(503, CLOSING)).await,
-        Err(_) => return client.refuse(&Refusal::new(503, "The server is busy.\n")).await,
-    };
-    let made = Connection::new(listener.mailbox.clone(), Role::Server, listener.options.clone(), None);
-    let Ok(connection) = made else { return client.refuse(&Refusal::new(503, CLOSING)).await };
-    let _ = connection.request.set(request);
-    let _ = connection.listener.set(listener.clone());
-    let mut unopened = Unopened { connection: Some(connection.clone()), error: None };
-    let (mut subprotocol, mut lines) = (Vec::new(), Vec::new());
-    if listener.options.review {
-        match review::ask(&connection, &mut client, &listener.stopped, deadline).await {
-            Ok(chosen) => (subprotocol, lines) = chosen,
-            Err(Denied { refusal, error }) => {
-                unopened.error = Some(error);
-                drop((unopened, place)); // the guest hears of it now
-                if let Some(refusal) = refusal {
-                    client.refuse(&refusal).await;
-                }
-                return false;
-            }
-        }
-    }
-    if let Some(request) = connection.request() {
-        if subprotocol.is_empty() {
-            let offers = elements(request.values("Sec-WebSocket-Protocol"));
-            subprotocol.extend_from_slice(listener.rules.choose(offers));
-        }
-        request.choose_subprotocol(&subprotocol);
-    }
-    lines.extend_from_slice(&listener.rules.lines);
-    let agreed = client.agreed;
-    match timeout_at(deadline, client.upgrade(&subprotocol, &lines)).await {
-        Ok(Ok((stream, leftover))) => {
-            unopened.connection = None;
-            connection.control().review = None;
-            connection.inbox().announced = false; // until it is taken
-            Driver::start(connection.clone(), stream, leftover, agreed, Some(admitted), runtime);
-            listener.offer(connection, place);
-            return true;
-        }
-        Ok(Err(e)) => unopened.error = Some(Error::new(Kind::Tcp, io_text(&e))),
-        Err(_) => unopened.error = Some(Error::new(Kind::Timeout, "the client does not read its answer")),
-    }
-    false
-}
-
-const CLOSING: &str = "The server is closing.\n";
-
-/// Ends a connection that does not come to open, whatever keeps it from that.
-struct Unopened {
-    /// None once it is open.
-    connection: Option<Arc<Connection>>,
-    error: Option<Error>,
-}
-
-impl Drop for Unopened {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            let error = self.error.take();
-            connection.ended(Some(error.unwrap_or_else(|| Kind::Internal.into())));
-            if !connection.inbox().announced {
-                Connection::free(connection.handle()); // the guest never heard of it
-            }
-            connection.give_up();
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     limits,
     listener::Listener,
     lock::Mutex,
+    log::Log,
     options::Options,
     process::{self, Process},
     protocol::{Role, Rules, Spare},
@@ -77,6 +78,7 @@ pub struct Mailbox {
     /// What its connections without context takeover compress with.
     pub(crate) spare: Mutex<Spare>,
     timer_task: Mutex<bool>,
+    pub(crate) log: Log,
     members: Mutex<Members>,
 }
 
@@ -95,6 +97,7 @@ impl Mailbox {
             cork: Cork::new().map_err(out_of)?,
             spare: Mutex::default(),
             timer_task: Mutex::new(false),
+            log: Log::default(),
             members: Mutex::default(),
         });
         let handle = mailbox.handle;

@@ -136,6 +136,7 @@ impl Connection {
     pub(crate) fn lost(self: &Arc<Self>, end: End, was_open: bool) {
         if self.end.set(end).is_ok() {
             self.count(if was_open { Tally::ended } else { Tally::failed });
+            self.log_ended(self.end().and_then(|(error, _)| error), true);
             self.tell(EventKind::Lost);
         }
     }

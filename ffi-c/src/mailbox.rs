@@ -2,11 +2,14 @@
 
 use std::{ffi::c_char, os::fd::AsRawFd, time::Duration};
 
-use coromega_ws_abi::{cmws_event_t, cmws_handle_t, cmws_header_t, cmws_options_t, cmws_status_t};
-use coromega_ws_core::{Connection, Error, Event, EventKind, Listener, Mailbox, Source};
+use coromega_ws_abi::{
+    CMWS_LOG_DEBUG, CMWS_LOG_ERROR, CMWS_LOG_INFO, CMWS_LOG_NOTHING, CMWS_LOG_WARNING, cmws_event_t,
+    cmws_handle_t, cmws_header_t, cmws_options_t, cmws_status_t,
+};
+use coromega_ws_core::{Connection, Error, Event, EventKind, Level, Listener, Mailbox, Source};
 
 use crate::{
-    guard::{Array, bytes, check_output, fields, guard, store},
+    guard::{Array, bytes, check_output, fields, guard, invalid, store},
     options,
 };
 
@@ -94,7 +97,7 @@ fn to_c(event: &Event) -> cmws_event_t {
         handle: 0,
         close_code: 0,
         http_status: 0,
-        reserved: 0,
+        level: 0,
         text: c"".as_ptr(),
         text_length: 0,
     };
@@ -109,6 +112,10 @@ fn to_c(event: &Event) -> cmws_event_t {
         Source::Moved(handle) => {
             out.handle = *handle;
             None
+        }
+        Source::Log(record) => {
+            (out.handle, out.level) = (record.handle, record.level as u32);
+            Some(&*record.text)
         }
         Source::Listener(listener) => {
             out.handle = listener.handle();
@@ -140,6 +147,26 @@ fn listener_end<'a>(listener: &'a Listener, out: &mut cmws_event_t) -> Option<&'
     let (error, text) = listener.end()?;
     set_error(out, error);
     Some(text)
+}
+
+/// Has the mailbox get LOG events: records of what happens to its connections and listeners, up to a
+/// level, one of the `CMWS_LOG_` numbers; nothing, at first. They hold no payloads, no queries, and
+/// of header fields that may be secret only the names. When 1,000 wait, further ones are left out,
+/// and the next one says how many. Any thread may call this.
+#[unsafe(no_mangle)]
+pub extern "C" fn cmws_mailbox_set_log_level(mailbox: cmws_handle_t, level: u32) -> cmws_status_t {
+    guard(|| {
+        let level = match level {
+            CMWS_LOG_NOTHING => None,
+            CMWS_LOG_ERROR => Some(Level::Error),
+            CMWS_LOG_WARNING => Some(Level::Warning),
+            CMWS_LOG_INFO => Some(Level::Info),
+            CMWS_LOG_DEBUG => Some(Level::Debug),
+            _ => return Err(invalid("a level is one of the CMWS_LOG_ numbers")),
+        };
+        Mailbox::find(mailbox)?.set_log_level(level);
+        Ok(())
+    })
 }
 
 /// Ends the batch of the last poll: what this thread has sent since is written now, and the

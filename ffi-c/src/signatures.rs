@@ -2,7 +2,7 @@
 //! core's.
 
 use coromega_ws_abi::{self as abi, signature};
-use coromega_ws_core::{ClosedBy, EventKind, Kind, MessageKind, Slow, State};
+use coromega_ws_core::{ClosedBy, EventKind, Kind, Level, MessageKind, Slow, State};
 
 macro_rules! check_types {
     ($($name:ident)*) => { $(const _: signature::$name = crate::$name;)* };
@@ -11,7 +11,7 @@ macro_rules! check_types {
 check_types! {
     cmws_abi_version cmws_version cmws_status_name cmws_status_text cmws_last_error_text
     cmws_options_init cmws_options_set cmws_options_set_text cmws_options_clear
-    cmws_mailbox_new cmws_mailbox_fd cmws_mailbox_set_deadline cmws_mailbox_poll cmws_mailbox_flush cmws_mailbox_close
+    cmws_mailbox_new cmws_mailbox_fd cmws_mailbox_set_deadline cmws_mailbox_set_log_level cmws_mailbox_poll cmws_mailbox_flush cmws_mailbox_close
     cmws_mailbox_connect cmws_mailbox_listen
     cmws_listener_address cmws_listener_accept cmws_listener_reload cmws_listener_close cmws_listener_drain
     cmws_listener_connections cmws_listener_free
@@ -60,6 +60,11 @@ check_numbers! {
     CMWS_EVENT_PONG = EventKind::Pong;
     CMWS_EVENT_LOST = EventKind::Lost;
     CMWS_EVENT_MOVED = EventKind::Moved;
+    CMWS_EVENT_LOG = EventKind::Log;
+    CMWS_LOG_ERROR = Level::Error;
+    CMWS_LOG_WARNING = Level::Warning;
+    CMWS_LOG_INFO = Level::Info;
+    CMWS_LOG_DEBUG = Level::Debug;
     CMWS_MESSAGE_TEXT = MessageKind::Text;
     CMWS_MESSAGE_BINARY = MessageKind::Binary;
     CMWS_SLOW_WAIT = Slow::Wait;

@@ -26,7 +26,7 @@ use mlua_sys::{
 const REGISTRY_KEY: &CStr = c"coromega_ws";
 
 /// The dispatcher's chunks in the order in which they run; each gets the table `ws` they share.
-const CHUNKS: [(&CStr, &str); 20] = [
+const CHUNKS: [(&CStr, &str); 21] = [
     (c"=coromega_ws/error.lua", include_str!("dispatch/error.lua")),
     (c"=coromega_ws/timer.lua", include_str!("dispatch/timer.lua")),
     (c"=coromega_ws/task.lua", include_str!("dispatch/task.lua")),
@@ -45,17 +45,19 @@ const CHUNKS: [(&CStr, &str); 20] = [
     (c"=coromega_ws/review.lua", include_str!("dispatch/review.lua")),
     (c"=coromega_ws/mailbox.lua", include_str!("dispatch/mailbox.lua")),
     (c"=coromega_ws/fork.lua", include_str!("dispatch/fork.lua")),
+    (c"=coromega_ws/log.lua", include_str!("dispatch/log.lua")),
     (c"=coromega_ws/print.lua", include_str!("dispatch/print.lua")),
     (c"=coromega_ws/coromega.lua", include_str!("dispatch/coromega.lua")),
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 38] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 39] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
     (c"fd", mailbox::fd),
     (c"set_deadline", mailbox::set_deadline),
+    (c"set_log_level", mailbox::set_log_level),
     (c"clock", mailbox::clock),
     (c"time", mailbox::time),
     (c"block", mailbox::block),

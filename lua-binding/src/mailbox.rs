@@ -10,10 +10,10 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOST, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED,
-    CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close, cmws_mailbox_fd,
-    cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline, cmws_message_release,
-    cmws_message_t, cmws_status_t,
+    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOG, CMWS_EVENT_LOST, CMWS_STATUS_BUSY,
+    CMWS_STATUS_CLOSED, CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close,
+    cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline,
+    cmws_mailbox_set_log_level, cmws_message_release, cmws_message_t, cmws_status_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
@@ -123,7 +123,8 @@ unsafe fn release(mailbox: *mut Mailbox) {
 }
 
 /// `poll(timeout_ms, out)` puts events into the table `out`, flat: kind and handle; behind those
-/// of CLOSED, DEAD and LOST also status, close code, HTTP status and text. Returns the slots used.
+/// of CLOSED, DEAD and LOST also status, close code, HTTP status and text; behind those of LOG level
+/// and text. Returns the slots used.
 pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue and a table as second argument; at
     // most two slots are used at a time. Texts live until the next poll, which `polling` keeps
@@ -157,6 +158,11 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
                 put(state, &mut slot, event.status.into());
                 put(state, &mut slot, event.close_code.into());
                 put(state, &mut slot, event.http_status.into());
+                lua_pushlstring(state, event.text, event.text_length);
+                slot = slot.wrapping_add(1);
+                lua_rawseti(state, 2, slot);
+            } else if event.kind == CMWS_EVENT_LOG {
+                put(state, &mut slot, event.level.into());
                 lua_pushlstring(state, event.text, event.text_length);
                 slot = slot.wrapping_add(1);
                 lua_rawseti(state, 2, slot);
@@ -194,6 +200,19 @@ pub unsafe extern "C-unwind" fn renew(state: *mut lua_State) -> c_int {
         lua_pushboolean(state, forked.into());
     }
     1
+}
+
+/// `set_log_level(level)` returns nothing, or nil and why.
+pub unsafe extern "C-unwind" fn set_log_level(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue.
+    unsafe {
+        let own = match handle(of(state)) {
+            Ok(own) => own,
+            Err(status) => return error::fail(state, status),
+        };
+        let status = cmws_mailbox_set_log_level(own, lua_tonumber(state, 1) as u32);
+        if status == CMWS_STATUS_OK { 0 } else { error::fail(state, status) }
+    }
 }
 
 /// `flush()` writes what was corked.

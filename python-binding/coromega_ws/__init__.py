@@ -50,6 +50,7 @@ from .error import (
 )
 from .fragments import Fragment, Writer
 from .listener import Listener
+from .log import on_log
 from .mailbox import of_running_loop, running_or_early
 from .options import Headers, Option, chosen, request_fields
 from .reporting import on_error
@@ -99,6 +100,7 @@ __all__ = [
     "halt",
     "metrics",
     "on_error",
+    "on_log",
     "run",
     "send_to_many",
     "sleep",

@@ -11,11 +11,13 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from . import _native
+from .error import Forked
 
 # A mailbox is kept by its loop, whose reader it is; nothing here keeps either.
 _by_loop: weakref.WeakValueDictionary[int, _native.Mailbox] = weakref.WeakValueDictionary()
 _all: weakref.WeakSet[_native.Mailbox] = weakref.WeakSet()
 _at_exit = False
+_log_level = 0
 
 
 class _Early(threading.local):
@@ -33,11 +35,24 @@ _early = _Early()
 def _new() -> _native.Mailbox:
     global _at_exit
     mailbox = _native.Mailbox()
+    mailbox.set_log_level(_log_level)
     _all.add(mailbox)
     if not _at_exit:
         _at_exit = True
         atexit.register(_end)
     return mailbox
+
+
+def set_log_level(level: int) -> None:
+    """What all mailboxes are told of what the library does."""
+    global _log_level
+    _log_level = level
+    for mailbox in list(_all):
+        if not mailbox.closed:
+            try:
+                mailbox.set_log_level(level)
+            except Forked:
+                pass
 
 
 def _end() -> None:

@@ -22,6 +22,7 @@ pub struct Event {
     pub handle: u64,
     pub close_code: u16,
     pub http_status: u16,
+    pub level: u32,
     pub text: String,
 }
 
@@ -44,7 +45,10 @@ impl Mailbox {
             let (event, text) = unsafe {
                 let event = event.assume_init_ref();
                 let text = match event.kind {
-                    abi::CMWS_EVENT_CLOSED | abi::CMWS_EVENT_LOST | abi::CMWS_EVENT_DEAD
+                    abi::CMWS_EVENT_CLOSED
+                    | abi::CMWS_EVENT_LOST
+                    | abi::CMWS_EVENT_DEAD
+                    | abi::CMWS_EVENT_LOG
                         if event.text_length > 0 =>
                     {
                         String::from_utf8_lossy(std::slice::from_raw_parts(
@@ -63,6 +67,7 @@ impl Mailbox {
                 handle: event.handle,
                 close_code: event.close_code,
                 http_status: event.http_status,
+                level: event.level,
                 text,
             });
         }
@@ -134,6 +139,10 @@ impl Mailbox {
                         Ok(())
                     }
                 }
+            }
+            abi::CMWS_EVENT_LOG => {
+                let tell = py.import("coromega_ws.log")?.getattr("tell")?;
+                tell.call1((event.level, event.text)).map(|_| ())
             }
             abi::CMWS_EVENT_ACCEPTED | abi::CMWS_EVENT_DEAD => match self.listener(py, event.handle) {
                 Some(listener) if event.kind == abi::CMWS_EVENT_DEAD => {

@@ -210,6 +210,12 @@ impl Mailbox {
         Ok(handle)
     }
 
+    /// Has records told from this level on.
+    fn set_log_level(&self, py: Python<'_>, level: u32) -> PyResult<()> {
+        // SAFETY: takes numbers and checks them.
+        check(py, unsafe { abi::cmws_mailbox_set_log_level(self.handle, level) })
+    }
+
     /// Takes a connection over; returns its handle here, its `max_callbacks` and `fragments`.
     fn take_over(&self, py: Python<'_>, connection: u64) -> PyResult<(u64, u32, bool)> {
         let mut handle = 0;

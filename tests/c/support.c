@@ -82,6 +82,7 @@ size_t loop_poll(struct loop *loop, int timeout_ms)
         seen->handle = events[i].handle;
         seen->close_code = events[i].close_code;
         seen->http_status = events[i].http_status;
+        seen->level = events[i].level;
         snprintf(seen->text, sizeof seen->text, "%s", events[i].text);
     }
     return count;

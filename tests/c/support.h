@@ -65,6 +65,7 @@ struct seen {
     cmws_handle_t handle;
     uint16_t close_code;
     uint16_t http_status;
+    uint32_t level;
     char text[512];
 };
 

@@ -91,6 +91,19 @@ pub const CMWS_EVENT_LOST: u32 = 9;
 /// A connection has moved to another mailbox. The handle is the one that it had here; it wants
 /// `cmws_connection_free`, which does the connection no harm.
 pub const CMWS_EVENT_MOVED: u32 = 10;
+/// A record that `cmws_mailbox_set_log_level` asked for. The handle may be stale.
+pub const CMWS_EVENT_LOG: u32 = 11;
+
+/// Level of a log: nothing is recorded.
+pub const CMWS_LOG_NOTHING: u32 = 0;
+/// Level of a log: a fault of the library's, or of the machine's.
+pub const CMWS_LOG_ERROR: u32 = 1;
+/// Level of a log: also what failed, or was refused.
+pub const CMWS_LOG_WARNING: u32 = 2;
+/// Level of a log: also connections and listeners that come and go.
+pub const CMWS_LOG_INFO: u32 = 3;
+/// Level of a log: also each step on the way there.
+pub const CMWS_LOG_DEBUG: u32 = 4;
 
 /// A text message: UTF-8 (RFC 6455, 5.6).
 pub const CMWS_MESSAGE_TEXT: u32 = 1;
@@ -141,16 +154,16 @@ pub struct cmws_event_t {
     /// CLOSED, LOST: `CMWS_STATUS_OK` after a closing handshake, else what ended or prevented the
     /// connection. DEAD: `CMWS_STATUS_OK` if it was closed, else why it stopped. Otherwise 0.
     pub status: cmws_status_t,
-    /// The connection, or for ACCEPTED and DEAD the listener.
+    /// The connection, or for ACCEPTED and DEAD the listener; for LOG either.
     pub handle: cmws_handle_t,
     /// CLOSED, LOST: the code of the first close frame, whoever sent it; 1005 if that had none; 1006 if
     /// there was no close frame (RFC 6455, 7.1.5).
     pub close_code: u16,
     /// CLOSED, LOST with `CMWS_STATUS_HTTP`: the HTTP status of the server's answer.
     pub http_status: u16,
-    /// 0.
-    pub reserved: u32,
-    /// CLOSED: the close reason, or why a connection never opened. LOST: what happened. DEAD: the reason.
+    /// LOG: one of the `CMWS_LOG_` numbers. Otherwise 0.
+    pub level: u32,
+    /// LOG: the record. CLOSED: the close reason, or why a connection never opened. LOST: what happened. DEAD: the reason.
     /// UTF-8, ended by a NUL, never NULL; lives until the next poll of this mailbox or its close.
     pub text: *const c_char,
     /// Bytes in `text`, without the NUL.
@@ -334,6 +347,7 @@ functions! {
     cmws_mailbox_fd(mailbox: cmws_handle_t, out_fd: *mut i32) -> cmws_status_t;
     cmws_mailbox_set_deadline(mailbox: cmws_handle_t, after_ms: i64) -> cmws_status_t;
     cmws_mailbox_poll(mailbox: cmws_handle_t, timeout_ms: i32, events: *mut cmws_event_t, event_size: usize, capacity: usize, out_count: *mut usize) -> cmws_status_t;
+    cmws_mailbox_set_log_level(mailbox: cmws_handle_t, level: u32) -> cmws_status_t;
     cmws_mailbox_flush(mailbox: cmws_handle_t) -> cmws_status_t;
     cmws_mailbox_close(mailbox: cmws_handle_t) -> cmws_status_t;
     cmws_mailbox_connect(mailbox: cmws_handle_t, address: *const c_char, address_length: usize, headers: *const cmws_header_t, header_count: usize, options: *const cmws_options_t, out_connection: *mut cmws_handle_t) -> cmws_status_t;

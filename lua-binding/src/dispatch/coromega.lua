@@ -39,6 +39,7 @@ method("print", ws.print)
 method("send_to_many", ws.send_to_many)
 method("counters", function() return ws.raw.counters() end)
 method("metrics", function() return ws.raw.metrics() end)
+method("on_log", ws.on_log)
 method("on_error", function(fn)
   ws.expect_function(fn, "coromega:on_error", 4)
   ws.handler = fn

@@ -8,5 +8,6 @@ function ws.renew()
   ws.forget_events()
   ws.end_connections()
   ws.end_listeners()
+  ws.renew_log()
   return true
 end

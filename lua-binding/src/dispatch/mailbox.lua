@@ -8,8 +8,8 @@ local ceil, min = math.ceil, math.min
 local objects = ws.objects
 local deliver, wake = ws.deliver, ws.wake
 
-local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED, LOG =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
 -- system wakes the wait for a signal, but not for one that came just before it.
 local SLICE = 0.05
@@ -58,6 +58,11 @@ local function run_events()
       events[place + 5] = false
       at = place + 6
       on_event(kind, handle, code, text)
+    elseif kind == LOG then
+      local level, text = events[place + 2], events[place + 3]
+      events[place + 3] = false
+      at = place + 4
+      ws.on_log_record(level, text)
     else
       at = place + 2
       on_event(kind, handle)
