@@ -33,7 +33,8 @@ help: ## this list
 	@echo "                          fastwebsockets' (FILE: the load generator)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
 	@echo "                          as in \`make test\`); wants a Python 2.7"
-	@echo "make sanitize             the C tests with AddressSanitizer in the library, as in \`make test'"
+	@echo "make sanitize             the C tests with AddressSanitizer in the library, then with"
+	@echo "                          ThreadSanitizer in it and in Rust's own, as in \`make test\`"
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
 	@echo "                          seconds each in \`make test\`)"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
@@ -95,7 +96,8 @@ test: build
 	$(VENV)/bin/python -m pytest -q tests/python
 	$(VENV)/bin/python -m pytest -q -rs tests/lifecycle tests/interop
 	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible --no-skips
-	tools/sanitize.sh
+	tools/sanitize.sh address
+	tools/sanitize.sh thread --if-possible
 	tools/fuzz.sh 5
 
 peers: build/peers/ready
@@ -107,7 +109,8 @@ autobahn: build
 	$(VENV)/bin/python tests/interop/autobahn/run.py --no-skips $(if $(QUICK),--quick)
 
 sanitize: build/stage.stamp
-	tools/sanitize.sh
+	tools/sanitize.sh address
+	tools/sanitize.sh thread
 
 # TARGET is make's word for the folder of cargo as well, unless it comes with the command.
 fuzz: | build/setup.stamp

@@ -5,13 +5,18 @@
 //! clippy sees to it.
 #![allow(clippy::disallowed_types)]
 
-use std::sync::{self, PoisonError, TryLockError};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{self, PoisonError, TryLockError},
+};
 
-pub(crate) use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+use crate::sys::tsan::{How, Lock};
 
 /// For one thread at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(sync::Mutex<T>);
+
+pub(crate) type MutexGuard<'a, T> = Held<sync::MutexGuard<'a, T>>;
 
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Mutex<T> {
@@ -19,15 +24,20 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let lock = Lock::taking(self, How::Alone);
+        Held::new(lock, self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// None while a thread holds it.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let lock = Lock::taking(self, How::Try);
         match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(e)) => Some(e.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
+            Ok(guard) => Some(Held::new(lock, guard)),
+            Err(TryLockError::Poisoned(e)) => Some(Held::new(lock, e.into_inner())),
+            Err(TryLockError::WouldBlock) => {
+                lock.missed();
+                None
+            }
         }
     }
 }
@@ -41,12 +51,57 @@ impl<T> RwLock<T> {
         RwLock(sync::RwLock::new(value))
     }
 
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn read(&self) -> Held<sync::RwLockReadGuard<'_, T>> {
+        let lock = Lock::taking(self, How::Shared);
+        Held::new(lock, self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn write(&self) -> Held<sync::RwLockWriteGuard<'_, T>> {
+        let lock = Lock::taking(self, How::Alone);
+        Held::new(lock, self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What a lock guards, until it is dropped: its fields in this order.
+pub(crate) struct Held<G> {
+    _leaving: Leaving,
+    guard: G,
+    _left: Left,
+}
+
+struct Leaving(Lock);
+struct Left(Lock);
+
+impl<G> Held<G> {
+    fn new(lock: Lock, guard: G) -> Held<G> {
+        lock.taken();
+        Held { _leaving: Leaving(lock), guard, _left: Left(lock) }
+    }
+}
+
+impl<G: Deref> Deref for Held<G> {
+    type Target = G::Target;
+
+    fn deref(&self) -> &G::Target {
+        &self.guard
+    }
+}
+
+impl<G: DerefMut> DerefMut for Held<G> {
+    fn deref_mut(&mut self) -> &mut G::Target {
+        &mut self.guard
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.leaving();
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.0.left();
     }
 }
 

@@ -1,6 +1,9 @@
 //! What must be unsafe: the pointer that a fork clears, the signal mask, a receive into room that
-//! was not filled before, how a thread is scheduled, questions to descriptors.
+//! was not filled before, how a thread is scheduled, questions to descriptors, what
+//! ThreadSanitizer is told.
 #![allow(unsafe_code)]
+
+pub(crate) mod tsan;
 
 use std::{
     io, mem,

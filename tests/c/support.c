@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -249,6 +250,17 @@ long resident_kib(void)
     return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* ThreadSanitizer's own threads bear the name of the program's first, which is cut to 15 bytes. */
+static bool is_of_the_sanitizer(const char *thread, const char *name)
+{
+#if defined(__SANITIZE_THREAD__)
+    return strncmp(name, program_invocation_short_name, 15) == 0 && atoi(thread) != getpid();
+#else
+    (void)thread, (void)name;
+    return false;
+#endif
+}
+
 int count_threads(const char *name)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -264,7 +276,8 @@ int count_threads(const char *name)
         file = fopen(path, "r");
         if (file == NULL)
             continue; /* it ended meanwhile */
-        if (fscanf(file, "%63[^\n]", comm) == 1 && (name == NULL || strcmp(comm, name) == 0))
+        if (fscanf(file, "%63[^\n]", comm) == 1 &&
+            (name == NULL ? !is_of_the_sanitizer(entry->d_name, comm) : strcmp(comm, name) == 0))
             count++;
         fclose(file);
     }

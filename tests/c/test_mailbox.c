@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 static cmws_handle_t shared_mailbox;
-static volatile int thread_polls;
+static int thread_polls;
 
 static void *poll_for_ever(void *out_status)
 {
     cmws_event_t event;
     size_t count = 0;
-    thread_polls = 1;
+    __atomic_store_n(&thread_polls, 1, __ATOMIC_RELEASE);
     *(cmws_status_t *)out_status =
         cmws_mailbox_poll(shared_mailbox, -1, &event, sizeof event, 1, &count);
     return NULL;
@@ -29,7 +29,7 @@ static pthread_t start_poller(cmws_handle_t mailbox, cmws_status_t *out_status)
     int64_t end = now_ms() + PATIENCE;
     shared_mailbox = mailbox;
     CHECK(pthread_create(&thread, NULL, poll_for_ever, out_status) == 0);
-    while (!thread_polls)
+    while (!__atomic_load_n(&thread_polls, __ATOMIC_ACQUIRE))
         sleep_ms(1);
     while (cmws_mailbox_poll(mailbox, 0, &event, sizeof event, 1, &count) != CMWS_STATUS_BUSY) {
         CHECK(now_ms() < end);
