@@ -43,6 +43,14 @@ pub fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     asyncio(py)?.running_loop.bind(py).call0()
 }
 
+/// What a loop was asked for; where it refuses because it was closed, nobody waits for it any more.
+pub fn unless_closed(own: &Bound<'_, PyAny>, outcome: PyResult<()>) -> PyResult<()> {
+    match outcome {
+        Err(_) if own.call_method0(pyo3::intern!(own.py(), "is_closed"))?.is_truthy()? => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// A CancelledError.
 pub fn cancelled(py: Python<'_>) -> PyErr {
     match asyncio(py).and_then(|asyncio| asyncio.cancelled.bind(py).call0()) {

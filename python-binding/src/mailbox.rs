@@ -12,7 +12,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
 
-use crate::asyncio::{asyncio, running_loop};
+use crate::asyncio::{asyncio, running_loop, unless_closed};
 use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
 use crate::error::check;
@@ -91,7 +91,8 @@ impl Mailbox {
         lock(&self.state).running_loop.as_ref().is_some_and(|running| running.is(other))
     }
 
-    /// Calls `work` in a later iteration of the loop, in the mailbox's own context.
+    /// Calls `work` in a later iteration of the loop, in the mailbox's own context. A loop that was
+    /// closed has none.
     pub fn call_soon(&self, py: Python<'_>, work: Bound<'_, PyAny>) -> PyResult<()> {
         let (own, context) = (self.loop_of(py)?, self.context_of(py)?);
         let keywords = PyDict::new(py);
@@ -101,7 +102,7 @@ impl Mailbox {
         } else {
             pyo3::intern!(py, "call_soon_threadsafe")
         };
-        own.call_method(name, (work,), Some(&keywords)).map(|_| ())
+        unless_closed(&own, own.call_method(name, (work,), Some(&keywords)).map(|_| ()))
     }
 
     /// Counts a message taken at once, and says whether there were too many in a row.

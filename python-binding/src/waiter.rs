@@ -10,7 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::asyncio::cancelled;
+use crate::asyncio::{cancelled, unless_closed};
 use crate::connection::Connection;
 use crate::lock;
 
@@ -109,10 +109,12 @@ impl Waiter {
         Ok(())
     }
 
-    /// Resolves it from anywhere on the loop's thread: its task runs later.
+    /// Resolves it from anywhere on the loop's thread: its task runs later, or never where the loop
+    /// was closed.
     pub fn resolve_later(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         if let Some((wake, context)) = slf.get().settle(slf.py(), outcome)? {
-            slf.get().call_soon(slf, wake, context)?;
+            let woken = slf.get().call_soon(slf, wake, context);
+            unless_closed(&slf.get().get_loop(slf.py())?, woken)?;
         }
         Ok(())
     }

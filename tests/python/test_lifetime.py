@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import sys
 import threading
 import weakref
 
@@ -168,6 +169,38 @@ def test_S27_the_end_of_the_loop_ends_its_connections(factory, polite):
     with pytest.raises(coromega.ConnectionClosed):
         conn.send_message("x")
     conn.close()
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("kept", [True, False])
+def test_S27_waits_whose_loop_was_closed_trouble_nobody(factory, kept, monkeypatch):
+    complaints, tasks = [], []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    loop = factory()
+    # That tasks were left is what asyncio itself has to say.
+    loop.set_exception_handler(lambda *_: None)
+
+    async def send_for_ever(conn):
+        while True:
+            await conn.send_binary(b"x" * 1000)
+
+    async def main():
+        _, client, server = await pair({"write_limit": 1000}, read_limit=1000)
+        waits = [server.receive_message(), server.receive_message(50), client.ping(), send_for_ever(server)]
+        tasks.extend(asyncio.create_task(wait) for wait in waits)
+        for task in tasks[:2] + tasks[3:]:
+            done, _ = await asyncio.wait([task], timeout=0.1)
+            assert not done
+
+    loop.run_until_complete(main())
+    loop.close()
+    if kept:
+        # Another loop ends what that one has left.
+        asyncio.run(pair_and_close())
+    tasks.clear()
+    del loop
+    gc.collect()
+    assert complaints == []
 
 
 async def pair_and_close():
