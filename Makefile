@@ -20,7 +20,7 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test peers interop autobahn sanitize fuzz soak bench build install script header docs lint clean setup
+.PHONY: help demo test peers interop autobahn sanitize fuzz chaos soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
@@ -37,6 +37,8 @@ help: ## this list
 	@echo "                          ThreadSanitizer in it and in Rust's own, as in \`make test\`"
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
 	@echo "                          seconds each in \`make test\`)"
+	@echo "make chaos                everything at once for ten minutes, in all three languages (SECONDS=...,"
+	@echo "                          SEED=... replays a run; fifteen seconds in \`make test\`)"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
 	@echo "make install PREFIX=DIR   installs the library and the Lua modules (default /usr/local)"
 	@echo "make script FILE=x.lua    runs a script on each Lua (LUA=lua5.4 picks one;"
@@ -99,6 +101,7 @@ test: build
 	tools/sanitize.sh address
 	tools/sanitize.sh thread --if-possible
 	tools/fuzz.sh 5
+	$(VENV)/bin/python tests/chaos/run.py 15 1
 
 peers: build/peers/ready
 
@@ -115,6 +118,9 @@ sanitize: build/stage.stamp
 # TARGET is make's word for the folder of cargo as well, unless it comes with the command.
 fuzz: | build/setup.stamp
 	tools/fuzz.sh $(or $(SECONDS),1800) $(if $(filter command%,$(origin TARGET)),$(TARGET))
+
+chaos: build
+	$(VENV)/bin/python tests/chaos/run.py $(or $(SECONDS),600) $(SEED)
 
 soak: build
 	COROMEGA_SOAK=$(COUNT) $(VENV)/bin/python -m pytest -q -s tests/interop -k S14

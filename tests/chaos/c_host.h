@@ -1,0 +1,59 @@
+/* A host in C: a mailbox that a thread of its own polls. Any thread may tell it what to do. */
+#ifndef C_HOST_H
+#define C_HOST_H
+
+#define _GNU_SOURCE
+
+#include <coromega_ws.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { ROOM = 12, LISTENERS = 4, CONNECTIONS = 512, PAIRS = 8, WINDOW = 8 };
+enum behaviour { ECHO, TAKE, DEAF, FREE_IT, SLOW, CLOSE, FLOOD, DROP };
+enum role { CLIENT, SERVER, ROLES };
+
+struct conn {
+    cmws_handle_t handle; /* 0: the place is free */
+    enum behaviour behaviour;
+    bool open, kept;
+    int flooded;
+    int64_t since, deadline; /* by when it must have opened or ended; 0: no matter */
+};
+
+struct listener {
+    cmws_handle_t handle;
+    enum behaviour behaviour;
+    char review[8];
+};
+
+/* One end of a pair. The server's keeps the message for which there was no room. */
+struct end {
+    cmws_handle_t handle, listener;
+    bool open, stopping, done;
+    int64_t sent, received, next; /* next: when the client goes on */
+    cmws_message_t message;
+};
+
+struct host {
+    cmws_handle_t mailbox;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    bool ending;
+    struct conn conns[CONNECTIONS];
+    struct listener listeners[LISTENERS];
+    struct end ends[PAIRS][ROLES];
+    char failure[300]; /* the first thing that must not be */
+};
+
+int64_t now_ms(void);
+void host_failed(struct host *host, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Options as lines of name=value; what is no number is a text. */
+bool options_read(cmws_options_t *options, const char *lines);
+
+/* The pairs' half of an event and of a round; true if the handle is one of theirs. */
+bool pair_event(struct host *host, const cmws_event_t *event);
+void pair_round(struct host *host);
+
+#endif
