@@ -8,8 +8,9 @@ import sys
 import threading
 from concurrent.futures import Future
 
-from hosts import STAGE
 from messages import WINDOW
+
+from hosts import STAGE
 
 SCRIPT = os.path.join(os.path.dirname(__file__), "host.lua")
 
