@@ -20,7 +20,7 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test peers interop autobahn sanitize fuzz chaos soak bench build install script header docs lint clean setup
+.PHONY: help demo test peers interop autobahn hold sanitize fuzz chaos soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
@@ -29,6 +29,8 @@ help: ## this list
 	@echo "                          \`make test' that talk to them, and are skipped without them"
 	@echo "make interop              every test against WebSocket peers of other projects"
 	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
+	@echo "make hold                 10,000 connections of a Lua and of a Python server on one core for five"
+	@echo "                          minutes, into docs/held.md"
 	@echo "make bench WSLOAD=FILE    unmasking and UTF-8 against memcpy, then the C echo server against"
 	@echo "                          fastwebsockets' (FILE: the load generator)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
@@ -124,6 +126,9 @@ chaos: build
 
 soak: build
 	COROMEGA_SOAK=$(COUNT) $(VENV)/bin/python -m pytest -q -s tests/interop -k S14
+
+hold: build
+	bench/hold.py --write docs/held.md
 
 bench:
 	@cargo test -q $(CARGOFLAGS) --release -p coromega_ws_core --lib -- --ignored --nocapture speed::
