@@ -1,10 +1,10 @@
 /* A host that makes Lua states one after another, runs a script in each and closes it.
  *
- *     lua_states LIBLUA COUNT SCRIPT
+ *     lua_states LIBLUA COUNT SCRIPT [THREADS]
  *
  * LIBLUA is a shared library such as liblua5.4.so.0; its symbols are made global, as those of an
  * interpreter are. The script gets the state's number as its argument and leaves the state with
- * connections in traffic. At the end there must be as many threads and descriptors as after the
+ * connections in traffic; with a fourth argument, a thread of its own closes it. At the end there must be as many threads and descriptors as after the
  * first few states, and memory must not have grown by much.
  */
 #define _GNU_SOURCE
@@ -12,6 +12,8 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +58,13 @@ static long resident_kib(void)
     return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static void run(const char *script, int number)
+static void *close_in_thread(void *state)
+{
+    close_state(state);
+    return NULL;
+}
+
+static void run(const char *script, int number, bool in_thread)
 {
     lua_State *state = new_state();
     int status;
@@ -70,7 +78,13 @@ static void run(const char *script, int number)
         fprintf(stderr, "state %d: %s\n", number, to_string(state, -1, NULL));
         exit(1);
     }
-    close_state(state);
+    if (in_thread) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, close_in_thread, state) != 0 || pthread_join(thread, NULL) != 0)
+            exit(3);
+    } else {
+        close_state(state);
+    }
 }
 
 int main(int argc, char **argv)
@@ -79,7 +93,7 @@ int main(int argc, char **argv)
     int count, threads = 0, descriptors = 0;
     long memory = 0;
     const int warm = 20;
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 2;
     lua = dlopen(argv[1], RTLD_NOW | RTLD_GLOBAL);
     if (lua == NULL) {
@@ -98,7 +112,7 @@ int main(int argc, char **argv)
 
     count = atoi(argv[2]);
     for (int i = 1; i <= count; i++) {
-        run(argv[3], i);
+        run(argv[3], i, argc == 5);
         if (i == warm) {
             threads = count_entries("/proc/self/task");
             descriptors = count_entries("/proc/self/fd");

@@ -26,3 +26,9 @@ def lua_states():
 def test_S27_lua_a_thousand_states_closed_in_traffic(lua, lua_states):
     arguments = [lua_states, LIBRARIES[lua], STATES, HERE / "state.lua"]
     print(run(arguments, env=lua_environment(lua), timeout=600).strip())
+
+
+@pytest.mark.parametrize("lua", ["lua5.4", "luajit"])
+def test_S33_lua_states_closed_on_another_thread_than_they_were_made_on(lua, lua_states):
+    arguments = [lua_states, LIBRARIES[lua], 200, HERE / "state.lua", "threads"]
+    print(run(arguments, env=lua_environment(lua), timeout=600).strip())

@@ -153,3 +153,54 @@ def test_S4_cancelling_a_callback_is_not_reported(run):
         server.when_new_msg(None)
 
     run(main())
+
+
+def test_S4_an_error_in_every_kind_of_callback_is_reported_and_harms_nothing_else(run, reports):
+    async def main():
+        _, steady, steady_server = await pair()
+
+        def thrower(name):
+            def throw(*_):
+                raise ValueError(name)
+
+            return throw
+
+        async def reported(name):
+            await until(lambda: reports)
+            assert [str(error) for error in reports] == [name]
+            reports.clear()
+
+        accepted = []
+        listener = coromega.create_websocket_server("127.0.0.1", 0)
+        listener.when_new_conn(accepted.append)
+        client = await coromega.connect_to_websocket(url(listener), reconnect=True, reconnect_delay=0.01)
+        client.when_new_msg(thrower("when_new_msg"))
+        client.when_lost(thrower("when_lost"))
+        await until(lambda: accepted)
+        await accepted[0].send_message("x")
+        await reported("when_new_msg")
+        await accepted[0].close(1011)
+        await reported("when_lost")
+        client.when_lost(None)
+        client.when_back(thrower("when_back"))
+        await until(lambda: len(accepted) == 2)
+        await accepted[1].close(1011)
+        await reported("when_back")
+        client.when_back(None)
+        await client.close()
+        await until(lambda: reports)  # the last call, with None
+        assert str(reports.pop()) == "when_new_msg"
+        listener.when_dead(thrower("when_dead"))
+        listener.close()
+        await reported("when_dead")
+        coromega.on_log(thrower("on_log"), 30)
+        with pytest.raises(coromega.ConnectError):
+            await coromega.connect_to_websocket("ws://127.0.0.1:1/")
+        await reported("on_log")
+        coromega.on_log(None)
+        asyncio.get_running_loop().call_soon(coromega.start_new, thrower("start_new"))
+        await reported("start_new")
+        await steady.send_message("still there")
+        assert await steady_server.receive_message() == "still there"
+
+    run(main())
