@@ -98,7 +98,7 @@ test: build
 	tests/c/run.sh
 	PREFIX=$(STAGE) tests/lua/run.sh
 	$(VENV)/bin/python -m pytest -q tests/python
-	$(VENV)/bin/python -m pytest -q -rs tests/lifecycle tests/interop
+	$(VENV)/bin/python -m pytest -q -rs tests/lifecycle tests/interop tests/chaos
 	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible --no-skips
 	tools/sanitize.sh address
 	tools/sanitize.sh thread --if-possible

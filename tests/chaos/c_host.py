@@ -37,7 +37,7 @@ FUNCTIONS = {
 def load():
     """The functions of the C half, compiled as any program is."""
     sources = [HERE / name for name in ("c_host.c", "c_pairs.c", "c_fork.c")]
-    shared = compile_c(sources[0], ROOT / "build/chaos/c_host.so", "-shared", "-fPIC", "-g", *sources[1:])
+    shared = compile_c(sources[0], ROOT / "build/tests/chaos/c_host.so", "-shared", "-fPIC", "-g", *sources[1:])
     library = ctypes.CDLL(str(shared))
     for name, (result, *arguments) in FUNCTIONS.items():
         function = getattr(library, f"chaos_{name}")
