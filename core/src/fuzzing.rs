@@ -46,6 +46,12 @@ impl Decoding {
         Decoding { decoder, incoming, messages, ping: None, close: None, violation: None }
     }
 
+    /// The same, with the option `fragments`.
+    pub fn in_fragments(mut self) -> Decoding {
+        self.decoder.pass_on_fragments();
+        self
+    }
+
     /// Whether nothing more may be fed.
     pub fn has_ended(&self) -> bool {
         self.close.is_some() || self.violation.is_some()
@@ -101,6 +107,24 @@ impl Encoding {
     /// Appends a message's frame; false if that fails.
     pub fn message(&mut self, out: &mut Vec<u8>, kind: MessageKind, payload: &[u8], compress: bool) -> bool {
         self.encoder.message(out, kind, payload, compress, &self.spare).is_ok()
+    }
+
+    /// Appends a message in fragments; false if that fails.
+    pub fn fragments(
+        &mut self,
+        out: &mut Vec<u8>,
+        kind: MessageKind,
+        parts: &[&[u8]],
+        compress: bool,
+    ) -> bool {
+        let compress = compress && self.encoder.compresses();
+        let mut first = Some(kind);
+        for part in parts {
+            if self.encoder.fragment(out, first.take(), part, compress, &self.spare).is_err() {
+                return false;
+            }
+        }
+        self.encoder.last_fragment(out, first, compress, &self.spare).is_ok()
     }
 
     /// Appends a close frame; false if that fails.

@@ -72,10 +72,18 @@ fn theirs(is_client: bool, stream: &[u8], sizes: &[u8]) -> Theirs {
     loop {
         match context.read(&mut socket) {
             Ok(Message::Text(text)) => {
-                seen.messages.push(OurMessage { kind: MessageKind::Text, payload: text.as_bytes().into() });
+                seen.messages.push(OurMessage {
+                    kind: MessageKind::Text,
+                    fin: true,
+                    payload: text.as_bytes().into(),
+                });
             }
             Ok(Message::Binary(bytes)) => {
-                seen.messages.push(OurMessage { kind: MessageKind::Binary, payload: (*bytes).into() });
+                seen.messages.push(OurMessage {
+                    kind: MessageKind::Binary,
+                    fin: true,
+                    payload: (*bytes).into(),
+                });
             }
             Ok(Message::Ping(bytes)) => seen.ping = Some((*bytes).into()),
             Ok(Message::Close(frame)) => {

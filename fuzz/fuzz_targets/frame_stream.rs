@@ -2,7 +2,7 @@
 //! came, not what was declared.
 #![no_main]
 
-use coromega_ws_core::fuzzing::Decoding;
+use coromega_ws_core::{Message, MessageKind, fuzzing::Decoding};
 use coromega_ws_fuzz::{Cuts, Input, feed, peak_of};
 use libfuzzer_sys::fuzz_target;
 
@@ -56,6 +56,23 @@ fuzz_target!(|data: &[u8]| {
     };
     same(decode(&Cuts::Pieces(sizes), true, enough));
     same(decode(&Cuts::Bytes, flags & 0x40 != 0, enough));
+
+    // Passed on as they come, the messages are the same, and no text is cut within a character.
+    let mut parts = Decoding::new(is_client, max, receive).in_fragments();
+    feed(&mut parts, stream, &Cuts::Pieces(sizes), true, enough);
+    let (mut joined, mut begun) = (Vec::new(), None::<Message>);
+    for part in &parts.messages {
+        assert!(part.kind == MessageKind::Binary || str::from_utf8(&part.payload).is_ok());
+        let mut message = begun.take().unwrap_or_else(|| Message { payload: Vec::new(), ..part.clone() });
+        assert_eq!(message.kind, part.kind);
+        message.payload.extend_from_slice(&part.payload);
+        message.fin = part.fin;
+        assert!(message.payload.len() as u64 <= max);
+        if part.fin { joined.push(message) } else { begun = Some(message) }
+    }
+    assert_eq!(joined, whole.messages);
+    assert_eq!(parts.violation.is_some(), whole.violation.is_some());
+
     if stream.len() <= 64 {
         (1..stream.len()).for_each(|at| same(decode(&Cuts::At(at), flags & 0x40 != 0, enough)));
     }

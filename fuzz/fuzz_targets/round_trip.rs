@@ -38,8 +38,13 @@ fuzz_target!(|data: &[u8]| {
         let payload = seed.repeat(times);
         let is_text = control & 4 != 0 && str::from_utf8(&payload).is_ok();
         let kind = if is_text { MessageKind::Text } else { MessageKind::Binary };
-        assert!(encoding.message(&mut bytes, kind, &payload, control & 8 == 0));
-        sent.push(Message { kind, payload: payload.into() });
+        if control & 16 != 0 {
+            let parts: Vec<_> = payload.chunks(1 + usize::from(control >> 5) * 100).collect();
+            assert!(encoding.fragments(&mut bytes, kind, &parts, control & 8 == 0));
+        } else {
+            assert!(encoding.message(&mut bytes, kind, &payload, control & 8 == 0));
+        }
+        sent.push(Message { kind, fin: true, payload });
     }
     assert!(encoding.close(&mut bytes, 4999, "end"));
     feed(&mut decoding, &bytes, &Cuts::Pieces(&cuts), flags & 0x40 != 0, 4096);
