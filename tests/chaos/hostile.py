@@ -8,6 +8,7 @@ to that port and misbehaves; its number is printed when it is through. Ends with
 import asyncio
 import base64
 import hashlib
+import logging
 import os
 import random
 import socket
@@ -191,6 +192,8 @@ async def guarded(number, way, port, seed):
 
 
 async def main():
+    # That a peer had gone when something was sent to it is no news here.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     talking = await asyncio.start_server(server, "127.0.0.1", 0, limit=65536)
     deaf = socket.create_server(("127.0.0.1", 0), backlog=5)  # whose clients nobody accepts
     print(talking.sockets[0].getsockname()[1], deaf.getsockname()[1], flush=True)

@@ -78,10 +78,11 @@ def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     print(f"== {replay}", flush=True)
-    # With Python's own allocator out of the way, malloc knows of all memory that is in use. No
+    # With Python's own allocator out of the way, malloc knows of all memory that is in use; from one
+    # arena it gives back all that is free, and not from the many that threads would have. No
     # connection goes out through a proxy.
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    environment |= {"PYTHONMALLOC": "malloc", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"PYTHONMALLOC": "malloc", "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with open(FOLDER / "stderr.log", "wb") as errors:
         process = subprocess.Popen(
             [sys.executable, str(HERE / "chaos.py"), seed, seconds, str(FOLDER)],
