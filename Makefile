@@ -40,7 +40,7 @@ help: ## this list
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
 	@echo "                          seconds each in \`make test\`)"
 	@echo "make chaos                everything at once for ten minutes, in all three languages (SECONDS=...,"
-	@echo "                          SEED=... replays a run; fifteen seconds in \`make test\`)"
+	@echo "                          SEED=... replays a run; ten seconds in \`make test\`)"
 	@echo "make build                the library, the Lua modules, the wheel (in dist/), the examples"
 	@echo "make install PREFIX=DIR   installs the library and the Lua modules (default /usr/local)"
 	@echo "make script FILE=x.lua    runs a script on each Lua (LUA=lua5.4 picks one;"
@@ -103,7 +103,7 @@ test: build
 	tools/sanitize.sh address
 	tools/sanitize.sh thread --if-possible
 	tools/fuzz.sh 5
-	$(VENV)/bin/python tests/chaos/run.py 15 1
+	$(VENV)/bin/python tests/chaos/run.py 10 1
 
 peers: build/peers/ready
 

@@ -30,8 +30,9 @@ class PairEnd:
 class PythonHost:
     language = "python"
 
-    def __init__(self, failed):
+    def __init__(self, failed, new_loop=asyncio.new_event_loop):
         self.failed = failed  # called with what must not be
+        self.new_loop = new_loop
         self.conns, self.listeners, self.ends, self.tasks = [], [], {}, set()
         self.pending = set()
         self.loop = None
@@ -43,7 +44,7 @@ class PythonHost:
     # The thread, and orders for it.
 
     def _run(self):
-        self.loop = asyncio.new_event_loop()
+        self.loop = self.new_loop()
         self.over = self.loop.create_future()
         self.loop.call_soon(self.ready.set)
         try:

@@ -1,10 +1,12 @@
 """The hosts, what they can reach, and how each action of a schedule is carried out."""
 
+import asyncio
 import collections
 import gc
 import threading
 from concurrent.futures import Future
 
+import uvloop
 from c_host import CHost
 from forks import Forks
 from lua_host import LuaHost
@@ -48,6 +50,7 @@ class World:
         self.certificates, self.hostile, self.folder, self.failed = certificates, hostile, folder, failed
         self.addresses = collections.deque(maxlen=REMEMBERED)
         self.sockets = 0
+        self.loops = collections.deque([asyncio.new_event_loop, uvloop.new_event_loop])
         self.hosts = [self._make(place) for place in range(HOSTS)]
         self.forks = Forks(self, failed)
         self.pairs = Pairs(self, failed)
@@ -56,7 +59,9 @@ class World:
     def _make(self, place):
         kind = place % 3
         if kind == 0:
-            return PythonHost(self.failed)
+            # asyncio's own loops, and those of uvloop.
+            self.loops.rotate()
+            return PythonHost(self.failed, self.loops[0])
         return LuaHost(self.luas, self.failed) if kind == 1 else CHost(self.library, self.failed)
 
     def do(self, action):
