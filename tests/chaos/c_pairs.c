@@ -181,7 +181,8 @@ cmws_handle_t chaos_pair_give(struct host *host, int pair, int role, int64_t *ou
     cmws_handle_t handle;
     pthread_mutex_lock(&host->lock);
     if (end->message.data != NULL) {
-        if (cmws_connection_put_back(end->handle, end->message.kind, end->message.data, end->message.length) !=
+        if (cmws_connection_put_back(end->handle, end->message.kind, end->message.data, end->message.length,
+                                     end->message.flags) !=
             CMWS_STATUS_OK)
             host_failed(host, "pair %d: a message can't be put back", pair);
         cmws_message_release(&end->message, sizeof end->message, 1);
