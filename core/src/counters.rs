@@ -138,9 +138,7 @@ pub fn metrics() -> Result<String> {
     listeners.sort_unstable_by_key(|listener| listener.handle());
     let mut series = vec![("role=\"client\"".to_string(), process.clients.counters())];
     for listener in &listeners {
-        let (host, port) = listener.address();
-        let shown = if host.contains(':') && port != 0 { format!("[{host}]") } else { host.to_string() };
-        let at = if port == 0 { escaped(&shown) } else { format!("{}:{port}", escaped(&shown)) };
+        let at = escaped(&listener.shown());
         series.push((format!("role=\"server\",listener=\"{at}\""), listener.counters()));
     }
     let mut text = String::new();

@@ -116,7 +116,7 @@ impl Listener {
         });
         let handle = listener.handle;
         listener.mailbox.adopt_listener(&listener)?;
-        listener.log(Level::Info, || format!("listens on {} {}", listener.host, listener.port));
+        listener.log(Level::Info, || format!("listens on {}", listener.shown()));
         runtime.spawn(serve(listener, bound, runtime));
         Ok(handle)
     }
@@ -291,6 +291,15 @@ impl Listener {
     /// Where it listens: an IP address and a port, or `unix:/path` and 0.
     pub fn address(&self) -> (&str, u16) {
         (&self.host, self.port)
+    }
+
+    /// Where it listens, as text.
+    pub(crate) fn shown(&self) -> String {
+        match (self.host.contains(':'), self.port) {
+            (_, 0) => self.host.clone(),
+            (true, port) => format!("[{}]:{port}", self.host),
+            (false, port) => format!("{}:{port}", self.host),
+        }
     }
 
     /// Its handle.

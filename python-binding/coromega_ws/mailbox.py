@@ -148,6 +148,6 @@ def warn_unadopted() -> None:
     warnings.warn(
         "a server or function made before any event loop ran waits for coromega_ws.run(): "
         "asyncio.run() does not take it over",
-        ResourceWarning,
+        RuntimeWarning,
         stacklevel=3,
     )

@@ -122,6 +122,18 @@ impl Connection {
         lock(&self.state).end.is_some()
     }
 
+    /// Whether another mailbox has taken it over.
+    pub fn has_moved(&self) -> bool {
+        matches!(&lock(&self.state).end, Some((_, why)) if why == MOVED)
+    }
+
+    /// Another mailbox has taken it over: nothing more comes here.
+    pub fn note_moved(&self) {
+        let mut state = lock(&self.state);
+        state.drained = true;
+        state.end = Some((1006, MOVED.into()));
+    }
+
     /// The mailbox keeps a connection that somebody waits for, and no other (S27).
     pub fn repin(slf: &Bound<'_, Self>) -> PyResult<()> {
         let connection = slf.get();
@@ -234,11 +246,10 @@ impl Connection {
 
     /// Another mailbox has taken the connection over.
     fn _cut_off(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().note_moved();
         let sends = {
             let mut state = lock(&slf.get().state);
-            state.drained = true;
             state.busy = false;
-            state.end = Some((1006, MOVED.into()));
             std::mem::take(&mut state.sends)
         };
         for send in sends {

@@ -39,10 +39,13 @@ impl Connection {
         };
         let mut taken = Vec::new();
         let outcome = take(py, self.handle, most, self.fragments, &mut taken);
+        if matches!(outcome, Ok(Taken::Moved)) {
+            self.note_moved();
+        }
         let mut state = lock(&self.state);
         state.inbox.extend(taken);
         match outcome? {
-            Taken::Ended => {
+            Taken::Ended | Taken::Moved => {
                 state.drained = true;
                 Ok(Ready::Ended)
             }

@@ -13,6 +13,8 @@ pub enum Taken {
     Some,
     Empty,
     Ended,
+    /// Another mailbox has it.
+    Moved,
 }
 
 /// Takes up to `most` messages, no more than [`BATCH`], and appends them to `into`, as str and bytes;
@@ -40,6 +42,9 @@ pub fn take(
     let status = unsafe {
         abi::cmws_connection_receive(connection, messages.as_mut_ptr(), size, most.min(BATCH), &mut count)
     };
+    if status == abi::CMWS_STATUS_MOVED {
+        return Ok(Taken::Moved);
+    }
     if status != abi::CMWS_STATUS_OK {
         // Any other status than CLOSED means that the handle ended with its mailbox.
         return Ok(Taken::Ended);

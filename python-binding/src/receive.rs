@@ -44,7 +44,7 @@ impl Receive {
             }
             Ready::Ended => {
                 *lock(&self.stage) = Stage::Done;
-                finish_next(py.None().bind(py))
+                self.end(py)
             }
             Ready::Wait { first } => {
                 let waiter = Py::new(py, Waiter::new(self.connection.clone_ref(py), Purpose::Receive))?;
@@ -62,6 +62,15 @@ impl Receive {
                 Ok(Some(waiter.into_any()))
             }
         }
+    }
+
+    /// Nothing more comes: None, or Moved.
+    fn end(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        if self.connection.get().has_moved() {
+            let text = format!("{}: the connection has moved", self.name);
+            return Err(exception(py, abi::CMWS_STATUS_MOVED, &text, 0));
+        }
+        finish_next(py.None().bind(py))
     }
 
     /// Stops waiting. A message that was handed over and not fetched goes back to the front.
@@ -108,6 +117,7 @@ impl Receive {
         }
         *lock(&self.stage) = Stage::Done;
         match outcome {
+            Outcome::Value(message) if message.is_none(py) => self.end(py),
             Outcome::Value(message) => finish_next(message.bind(py)),
             Outcome::TimedOut => Err(exception(
                 py,
