@@ -114,7 +114,8 @@ impl Address {
     /// Where a `Location` leads from here (RFC 9110, 10.2.2). User and password of this address go
     /// along to the same origin only; those in the location are not used. Fails with a text.
     pub(crate) fn redirected(&self, location: &[u8]) -> Result<Address, String> {
-        let shown = String::from_utf8_lossy(location);
+        // The server's, who may have put a token into it.
+        let shown = without_query(&without_user(&String::from_utf8_lossy(location)));
         let fail = |what: &str| told("redirect", &shown, what);
         let location = std::str::from_utf8(location).map_err(|_| fail("the address is not UTF-8"))?;
         let scheme = if self.secure { "wss" } else { "ws" };
@@ -170,9 +171,12 @@ pub(crate) fn without_user(text: &str) -> String {
     format!("{}...{}", &text[..start], &text[at..])
 }
 
-/// An address, or what may be one, without its query: there may be a token in it.
+/// An address, or what may be one, without its query and fragment: there may be a token in them.
 pub(crate) fn without_query(text: &str) -> String {
-    text.split_once('?').map_or(text.into(), |(address, _)| format!("{address}?..."))
+    match text.find(['?', '#']) {
+        Some(at) => format!("{}...", &text[..=at]),
+        None => text.into(),
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +267,21 @@ mod tests {
             ("ws://a:99999/b", "ws://a:99999/b"),
         ] {
             let text = Address::parse(bad.as_bytes()).expect_err(bad).text;
+            assert!(text.contains(&format!("\"{told}\"")), "{text}");
+        }
+    }
+
+    #[test]
+    fn s38_no_query_of_a_location_is_told() {
+        let from = Address::parse(b"ws://a/").unwrap();
+        for (bad, told) in [
+            (&b"ftp://u:secret@h/p?secret"[..], "ftp://...@h/p?..."),
+            (b"ws://h:99999/#secret", "ws://h:99999/#..."),
+            (b"ws://[::1/?secret#secret", "ws://[::1/?..."),
+            (b"/\xff?secret", "/\u{fffd}?..."),
+            (b"ftp://u:secret/?@h/?secret", "ftp://...@h/?..."),
+        ] {
+            let text = from.redirected(bad).expect_err(told);
             assert!(text.contains(&format!("\"{told}\"")), "{text}");
         }
     }

@@ -102,6 +102,15 @@ TEST(S38_no_payload_and_no_secret_is_in_the_log)
     raw_read_head(fd, head, sizeof head);
     write_text(fd, "HTTP/1.1 401 No\r\nWWW-Authenticate: sesame\r\nContent-Length: 6\r\n\r\nsesame");
     fails(refused, CMWS_STATUS_HTTP);
+    close(fd);
+    /* A redirect that is not followed. */
+    cmws_options_t following = options_default();
+    CHECK_OK(cmws_options_set(&following, "max_redirects", 13, 1));
+    cmws_handle_t redirected = dial(address, &following);
+    fd = raw_accept(listener_fd);
+    raw_read_head(fd, head, sizeof head);
+    write_text(fd, "HTTP/1.1 302 Found\r\nLocation: ftp://open:sesame@h/?sesame\r\n\r\n");
+    fails(redirected, CMWS_STATUS_HTTP);
     struct seen seen;
     while (loop_take(&loop, CMWS_EVENT_LOG, 0, &seen)) {
         records++;
