@@ -7,12 +7,13 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK, cmws_connection_abandon, cmws_connection_begin,
-    cmws_connection_finish, cmws_connection_write, cmws_handle_t, cmws_status_t,
+    CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK, cmws_connection_abandon,
+    cmws_connection_begin, cmws_connection_finish, cmws_connection_write, cmws_handle_t, cmws_status_t,
 };
 use mlua_sys::{
-    lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure, lua_setfield,
-    lua_setmetatable, lua_tolstring, lua_tonumber, lua_touserdata,
+    lua_State, lua_createtable, lua_getfield, lua_getmetatable, lua_newuserdata, lua_pop, lua_pushboolean,
+    lua_pushcclosure, lua_setfield, lua_setmetatable, lua_tocfunction, lua_tolstring, lua_tonumber,
+    lua_touserdata,
 };
 
 use crate::error;
@@ -48,16 +49,32 @@ pub unsafe extern "C-unwind" fn begin(state: *mut lua_State) -> c_int {
     1
 }
 
+/// The message at this index; None where something else is.
+unsafe fn begun_at<'a>(state: *mut lua_State, index: c_int) -> Option<&'a mut Begun> {
+    // SAFETY: the callers have two free slots. What has our finalizer is one of ours, and lives as
+    // long as the call that it is an argument of.
+    unsafe {
+        let begun = lua_touserdata(state, index).cast::<Begun>();
+        if lua_getmetatable(state, index) == 0 {
+            return None;
+        }
+        lua_getfield(state, -1, c"__gc".as_ptr());
+        let finalizer = lua_tocfunction(state, -1).map(|f| f as usize);
+        lua_pop(state, 2);
+        if finalizer == Some(collect as *const () as usize) { begun.as_mut() } else { None }
+    }
+}
+
 /// `write(message, data, flags)` returns nothing when the fragment is accepted, false where it would
 /// block, else why not.
 pub unsafe extern "C-unwind" fn write(state: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua with a message and a string.
+    // SAFETY: called by Lua with a string behind what should be a message.
     unsafe {
-        let begun = lua_touserdata(state, 1).cast::<Begun>();
+        let Some(begun) = begun_at(state, 1) else { return no_message(state) };
         let mut length = 0;
         let data = lua_tolstring(state, 2, &mut length);
         let flags = lua_tonumber(state, 3) as u32;
-        match cmws_connection_write((*begun).connection, (*begun).message, data.cast(), length, flags) {
+        match cmws_connection_write(begun.connection, begun.message, data.cast(), length, flags) {
             CMWS_STATUS_OK => 0,
             status => refuse(state, status),
         }
@@ -66,17 +83,24 @@ pub unsafe extern "C-unwind" fn write(state: *mut lua_State) -> c_int {
 
 /// `finish(message)` returns nothing, or why not.
 pub unsafe extern "C-unwind" fn finish(state: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua with a message.
+    // SAFETY: called by Lua.
     unsafe {
-        let begun = lua_touserdata(state, 1).cast::<Begun>();
-        match cmws_connection_finish((*begun).connection, (*begun).message) {
+        let Some(begun) = begun_at(state, 1) else { return no_message(state) };
+        match cmws_connection_finish(begun.connection, begun.message) {
             CMWS_STATUS_OK => {
-                (*begun).message = 0;
+                begun.message = 0;
                 0
             }
             status => refuse(state, status),
         }
     }
+}
+
+/// What a script has put in the place of a message is none.
+unsafe fn no_message(state: *mut lua_State) -> c_int {
+    // SAFETY: the callers have a free slot.
+    unsafe { error::push_table_text(state, CMWS_STATUS_INVALID_HANDLE) };
+    1
 }
 
 /// Pushes false where it would block, else why not.

@@ -40,6 +40,12 @@ T.test("S37_a_message_is_written_in_fragments", function()
   T.raises("with a colon", function() writer.write({}, "x") end)
   local another = client:begin_binary()
   T.raises("must be a string, not number", function() another:write(1) end)
+  -- What a script has put into a writer is no message, and no crash.
+  for _, forged in ipairs({ true, "x", io.stdout }) do
+    another._message = forged
+    T.eq(another:write("x"), "invalid handle")
+    T.eq(another:finish(), "invalid handle")
+  end
   T.raises("no option level", function() client:begin_binary({ level = 1 }) end)
   -- Nothing of it was sent: it costs nothing.
   another = nil
