@@ -364,7 +364,7 @@ impl Connection {
 
     /// Has the write half belong to another mailbox; what is corked is written.
     pub(crate) fn move_writer(self: &Arc<Self>, to: &Arc<Mailbox>) {
-        let is_unfinished = self.with_writer(|w| {
+        let is_closed = self.with_writer(|w| {
             if w.corked && !w.blocked {
                 w.flush(self);
             }
@@ -373,10 +373,11 @@ impl Connection {
             if mem::take(&mut w.notify) {
                 self.tell(EventKind::Writable);
             }
-            w.begun.is_some()
+            // Begun in the moment before: nobody can finish it.
+            w.abandon_begun(self)
         });
-        if is_unfinished {
-            self.close_unfinished();
+        if is_closed {
+            self.waker.wake();
         }
     }
 

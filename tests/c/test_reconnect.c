@@ -89,6 +89,28 @@ TEST(S36_a_connection_that_is_lost_comes_back_under_its_handle)
     CHECK_INT(loop_wait(&client.loop, CMWS_EVENT_CLOSED, client.handle).close_code, 1000);
 }
 
+TEST(S36_giving_up_a_message_of_a_connection_that_is_lost_does_not_end_it)
+{
+    static uint8_t part[64 * 1024];
+    struct client client;
+    uint64_t message;
+    client_open(&client, 0);
+    CHECK_OK(cmws_connection_begin(client.handle, CMWS_MESSAGE_BINARY, 0, &message));
+    /* Nothing of it is read, so that our answer to the close frame does not leave either. */
+    while (cmws_connection_write(client.handle, message, part, sizeof part, 0) == CMWS_STATUS_OK)
+        ;
+    raw_send_close(client.fd, false, 1012, "");
+    while (info_of(client.handle).state != CMWS_STATE_CLOSING)
+        sleep_ms(1);
+    CHECK_STATUS(cmws_connection_write(client.handle, message, part, 1, 0), CMWS_STATUS_CLOSED);
+    cmws_connection_abandon(client.handle, message);
+    raw_reset(client.fd);
+    loop_wait(&client.loop, CMWS_EVENT_LOST, client.handle);
+    come_back(&client);
+    CHECK_OK(send_text(client.handle, "back"));
+    check_reads(client.fd, "back");
+}
+
 TEST(S36_attempts_go_on_until_one_succeeds)
 {
     struct client client;

@@ -53,6 +53,27 @@ impl Writer {
         self.wrote(connection);
     }
 
+    /// Gives up the message of this number. True if the connection is closed for it. One that is
+    /// closed or lost already goes its way: it may come back.
+    fn abandon(&mut self, connection: &Arc<Connection>, number: u64) -> bool {
+        let is_lost = connection.has_ended(self) || self.broken;
+        match self.begun.as_ref().filter(|begun| begun.number == number) {
+            Some(begun) if begun.is_new => {
+                self.end_begun(connection);
+                false
+            }
+            Some(_) if !is_lost => {
+                self.start_close(connection, &Close::new(UNEXPECTED, "a message was not finished"))
+            }
+            _ => false,
+        }
+    }
+
+    /// The same for the message that has begun, if there is one.
+    pub(super) fn abandon_begun(&mut self, connection: &Arc<Connection>) -> bool {
+        self.begun.as_ref().map(|begun| begun.number).is_some_and(|number| self.abandon(connection, number))
+    }
+
     /// Appends a fragment; the last is empty.
     fn append_fragment(&mut self, connection: &Arc<Connection>, payload: &[u8], fin: bool) -> Result<()> {
         let Some(begun) = &mut self.begun else { return Ok(()) };
@@ -169,22 +190,9 @@ impl Connection {
     /// Gives up a message that was begun and is not finished. What was sent of it can't be taken back:
     /// then the connection is closed with 1011.
     pub fn abandon(self: &Arc<Self>, number: u64) {
-        let was_sent = self.with_writer(|w| match &w.begun {
-            Some(begun) if begun.number == number && begun.is_new => {
-                w.end_begun(self);
-                false
-            }
-            Some(begun) => begun.number == number,
-            None => false,
-        });
-        if was_sent {
-            self.close_unfinished();
+        if self.with_writer(|w| w.abandon(self, number)) {
+            self.waker.wake();
         }
-    }
-
-    /// Closes it because nobody can finish a message that has begun.
-    pub(super) fn close_unfinished(self: &Arc<Self>) {
-        self.start_close(Close::new(UNEXPECTED, "a message was not finished"));
     }
 
     /// Whether a message has begun and is not finished.

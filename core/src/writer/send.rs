@@ -92,6 +92,23 @@ impl Writer {
         }
     }
 
+    /// Queues this close frame behind what was accepted; the connection does not come back. False if
+    /// there was a close frame before.
+    pub(super) fn start_close(&mut self, connection: &Arc<Connection>, close: &Close) -> bool {
+        self.is_final = true;
+        if connection.end.get().is_some() || connection.first_close.set(close.clone()).is_err() {
+            return false;
+        }
+        if !self.broken && self.socket.is_some() {
+            self.encode_kept(u64::MAX);
+            self.close(close);
+            if !self.blocked {
+                self.flush(connection);
+            }
+        }
+        true
+    }
+
     /// Encodes messages that were kept, until so much waits to leave. Returns whether there were
     /// any.
     pub(super) fn encode_kept(&mut self, most: u64) -> bool {
@@ -221,18 +238,7 @@ impl Connection {
             if let Some(successor) = &w.successor {
                 return Err(successor.clone());
             }
-            w.is_final = true;
-            if self.end.get().is_some() || self.first_close.set(close.clone()).is_err() {
-                return Ok(false);
-            }
-            if !w.broken && w.socket.is_some() {
-                w.encode_kept(u64::MAX);
-                w.close(&close);
-                if !w.blocked {
-                    w.flush(self);
-                }
-            }
-            Ok(true)
+            Ok(w.start_close(self, &close))
         });
         self.waker.wake();
         first.unwrap_or_else(|successor| successor.start_close(close))
