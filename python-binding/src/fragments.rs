@@ -13,6 +13,7 @@ use crate::send::{copy, flags, refused};
 /// A message that has begun. It is given up when nobody has it any more.
 #[pyclass(frozen, module = "coromega_ws._native")]
 pub struct Begun {
+    owner: Py<Connection>,
     connection: u64,
     message: u64,
     binary: bool,
@@ -22,6 +23,7 @@ pub struct Begun {
 impl Begun {
     /// Sends a fragment; False where it would block: then there is an event when there is room.
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.owner.get().here(py)?;
         let kept;
         let bytes = if !self.binary {
             let text = data.cast::<PyString>().map_err(|_| wrong(data, "text as str"))?;
@@ -51,6 +53,7 @@ impl Begun {
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        self.owner.get().here(py)?;
         // SAFETY: takes numbers and checks them.
         match unsafe { abi::cmws_connection_finish(self.connection, self.message) } {
             abi::CMWS_STATUS_OK => Ok(()),
@@ -90,13 +93,14 @@ pub fn begin(
         return Ok(None);
     }
     let kind = if binary { abi::CMWS_MESSAGE_BINARY } else { abi::CMWS_MESSAGE_TEXT };
+    let owner = connection.clone().unbind();
     let (connection, mut message) = (connection.get().handle(), 0);
     // SAFETY: takes numbers and checks them, and writes one.
     let status = unsafe {
         abi::cmws_connection_begin(connection, kind, flags(compress) | abi::CMWS_SEND_NOTIFY, &mut message)
     };
     match status {
-        abi::CMWS_STATUS_OK => Ok(Some(Begun { connection, message, binary })),
+        abi::CMWS_STATUS_OK => Ok(Some(Begun { owner, connection, message, binary })),
         abi::CMWS_STATUS_WOULD_BLOCK => Ok(None),
         abi::CMWS_STATUS_CLOSED => Err(refused(py, status, "begin")),
         status => Err(failure(py, status)),

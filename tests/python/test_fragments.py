@@ -150,6 +150,25 @@ def test_S37_whoever_waits_to_write_hears_of_the_end(run):
     run(main())
 
 
+def test_S5_a_writer_belongs_to_the_loop_of_its_connection(run):
+    async def main():
+        _, client, server = await pair()
+        writer = await client.begin_message()
+
+        async def use():
+            with pytest.raises(RuntimeError, match="another event loop"):
+                await writer.write("x")
+            with pytest.raises(RuntimeError, match="another event loop"):
+                await writer.finish()
+
+        await asyncio.to_thread(asyncio.run, use())
+        await writer.write("here")
+        await writer.finish()
+        assert await server.receive_message() == "here"
+
+    run(main())
+
+
 def test_S37_a_message_may_be_larger_than_memory_should_hold(run):
     async def main():
         parts, part = 1024, bytes(range(256)) * 256
