@@ -38,6 +38,9 @@ pub unsafe extern "C" fn cmws_connections_send(
         if connections.is_null() && count > 0 {
             return Err(invalid("connections is NULL with a count"));
         }
+        if count > isize::MAX as usize / size_of::<cmws_handle_t>() {
+            return Err(invalid("a count is larger than memory"));
+        }
         let slow = Slow::ALL.get(slow as usize).ok_or_else(|| invalid("slow is one of CMWS_SLOW_..."))?;
         let statuses = match out_statuses.is_null() || count == 0 {
             true => None,

@@ -85,6 +85,8 @@ TEST(S20_one_message_for_many_connections)
     CHECK_STATUS(tell(&room, 1, "\xff", CMWS_SLOW_WAIT, NULL, NULL), CMWS_STATUS_INVALID_TEXT);
     CHECK_STATUS(tell(&room, 1, "x", 4, NULL, NULL), CMWS_STATUS_INVALID_ARGUMENT);
     CHECK_STATUS(cmws_connections_send(NULL, 1, 1, NULL, 0, 0, 0, NULL, NULL), CMWS_STATUS_INVALID_ARGUMENT);
+    CHECK_STATUS(cmws_connections_send(room.handles, SIZE_MAX, 1, NULL, 0, 0, 0, NULL, NULL),
+                 CMWS_STATUS_INVALID_ARGUMENT);
     CHECK_STATUS(cmws_connections_send(room.handles, 1, 3, NULL, 0, 0, 0, NULL, NULL),
                  CMWS_STATUS_INVALID_ARGUMENT);
     free(large);
