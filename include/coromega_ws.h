@@ -8,6 +8,12 @@
  * and are written only on success. cmws_last_error_text() says more of the last failure on the
  * calling thread. `free` and `release` can't fail.
  *
+ * Pointers. One that comes with a length, a count, a capacity or a size points to as much memory of
+ * its type, aligned for it; it may be NULL where that number may be 0 and is, or where it is said.
+ * An output that is NULL is answered with CMWS_STATUS_INVALID_ARGUMENT. What is passed belongs to the
+ * call until it returns: no other thread changes an input or looks at an output meanwhile, and
+ * outputs overlap nothing else that is passed.
+ *
  * Texts go in as a pointer and a length in bytes, and need no NUL at the end. Times are in
  * milliseconds (`_ms`), sizes in bytes. Text is UTF-8.
  *
@@ -463,7 +469,8 @@ typedef struct cmws_address_t {
 
 /**
  * What is known of a connection. Its texts are UTF-8, never NULL, not ended by a NUL, and live
- * until the connection is freed.
+ * until the connection is freed, whoever does that; those of one that was lost until the mailbox is
+ * polled after the LOST.
  */
 typedef struct cmws_connection_info_t {
   /**
@@ -674,6 +681,8 @@ cmws_status_t cmws_options_init(uintptr_t options_size, struct cmws_options_t *o
  * sizes in bytes, 0 and 1 are no and yes. INVALID_ARGUMENT for a name that this version does not
  * have, or a value out of its range; then nothing is changed, and `cmws_last_error_text` tells
  * the names or the range.
+ *
+ * No other thread may use these options meanwhile, or a copy of them.
  */
 cmws_status_t cmws_options_set(struct cmws_options_t *options,
                                const char *name,
@@ -694,7 +703,8 @@ cmws_status_t cmws_options_set_text(struct cmws_options_t *options,
 
 /**
  * Releases what was set by name, and makes the options the defaults again. To be called once,
- * where copies of the struct were made. Does nothing for NULL.
+ * where copies of the struct were made, none of which may be used after that. Does nothing for
+ * NULL.
  */
 void cmws_options_clear(struct cmws_options_t *options);
 
@@ -873,7 +883,8 @@ cmws_status_t cmws_connection_info(cmws_handle_t connection,
  * A header field of the request that opened a connection, in the order they came; of a client's
  * own request, those that were sent. INVALID_ARGUMENT from `header_count` on.
  *
- * `header_size` is `sizeof(cmws_header_t)`. Its texts live until the connection is freed.
+ * `header_size` is `sizeof(cmws_header_t)`. Its texts live as long as those of
+ * `cmws_connection_info_t`.
  */
 cmws_status_t cmws_connection_header(cmws_handle_t connection,
                                      uintptr_t index,
@@ -998,7 +1009,7 @@ cmws_status_t cmws_connection_ping(cmws_handle_t connection);
 void cmws_connection_free(cmws_handle_t connection);
 
 /**
- * Gives back messages that `cmws_connection_receive` stored, each once, from any thread.
+ * Gives back messages as `cmws_connection_receive` stored them, each once, from any thread.
  * `message_size` is what receive was given. Their `data` is NULL from then on; releasing such a
  * message again does nothing.
  */

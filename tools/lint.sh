@@ -12,6 +12,9 @@ cargo fmt --manifest-path fuzz/Cargo.toml --check
 cargo fmt --manifest-path bench/peers/Cargo.toml --check
 say "clippy: core and the C ABI"
 cargo clippy "$@" --all-targets -p coromega_ws_core -p coromega_ws_abi -p coromega_ws -- -D warnings
+say "clippy: the models"
+RUSTFLAGS="--cfg modelled" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/models \
+    cargo clippy "$@" --all-targets -p coromega_ws_core -- -D warnings
 for lua in lua51 lua52 lua53 lua54; do
     say "clippy: the Lua module for $lua"
     cargo clippy "$@" -p coromega_ws_lua --no-default-features --features $lua -- -D warnings

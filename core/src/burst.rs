@@ -9,7 +9,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use crate::{limits, mailbox::Mailbox};
+use crate::{limits, mailbox::Mailbox, sync::thread_local};
 
 /// The wakes that are due at the end of the burst.
 #[derive(Default)]

@@ -2,14 +2,9 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::Duration,
 };
-
-use atomic_waker::AtomicWaker;
 
 use crate::{
     counters::{Tally, Traffic},
@@ -28,6 +23,8 @@ use crate::{
     reconnect::Plan,
     request::Request,
     review::Review,
+    sync::{AtomicBool, AtomicWaker},
+    told::Told,
     writer::Writer,
 };
 
@@ -66,8 +63,9 @@ impl Control {
 
 /// A connection, as its handle names it.
 pub struct Connection {
-    /// Another one in each mailbox.
-    pub(crate) handle: AtomicU64,
+    /// Its handle, which is another one in each mailbox, and the events that wait there. None of them
+    /// waits there twice.
+    pub(crate) told: Told,
     pub(crate) process: &'static Process,
     pub(crate) role: Role,
     pub(crate) options: Arc<Options>,
@@ -76,8 +74,6 @@ pub struct Connection {
     /// The mailbox that it belongs to. Locked behind the inbox, the control and the write half, and
     /// before everything of a mailbox: events are pushed meanwhile.
     home: Mutex<Arc<Mailbox>>,
-    /// The handle of that mailbox.
-    pub(crate) home_handle: AtomicU64,
     /// Another connection has taken its place.
     pub(crate) succeeded: AtomicBool,
     pub(crate) request: OnceLock<Request>,
@@ -117,8 +113,6 @@ pub struct Connection {
     pub(crate) ping_asked: AtomicBool,
     /// The round trips of its pings.
     pub(crate) latency: Latency,
-    /// Kinds of events that wait in the mailbox, a bit each: none waits there twice.
-    pub(crate) told: AtomicU32,
 }
 
 impl Connection {
@@ -149,7 +143,7 @@ impl Connection {
         plan: Option<Arc<Plan>>,
     ) -> Arc<Connection> {
         Arc::new(Connection {
-            handle: AtomicU64::new(handle),
+            told: Told::new(handle),
             process: mailbox.process(),
             role,
             options,
@@ -175,8 +169,6 @@ impl Connection {
             freed: AtomicBool::new(false),
             ping_asked: AtomicBool::new(false),
             latency: Latency::default(),
-            told: AtomicU32::new(0),
-            home_handle: AtomicU64::new(mailbox.handle()),
             home: Mutex::new(mailbox),
             succeeded: AtomicBool::new(false),
         })
@@ -201,15 +193,10 @@ impl Connection {
 
     /// Queues an event, unless the same kind of event waits already.
     pub(crate) fn tell(self: &Arc<Self>, kind: EventKind) {
-        let (bit, home) = (1 << kind as u32, self.home());
-        if self.told.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
-            home.push(Event { kind, source: Source::Connection(self.clone()) });
+        let home = self.home();
+        if let Some(handle) = self.told.tell(kind) {
+            home.push(Event { kind, handle, source: Source::Connection(self.clone()) });
         }
-    }
-
-    /// The guest has heard an event of this kind: the next one is news.
-    pub(crate) fn heard(&self, kind: EventKind) {
-        self.told.fetch_and(!(1 << kind as u32), Ordering::AcqRel);
     }
 
     /// The guest knows the connection now: what has come meanwhile is told.
@@ -299,12 +286,13 @@ impl Connection {
     /// Lets go of a handle: it is stale at once, and what is still open is closed with 1001.
     pub fn free(handle: u64) {
         let Ok(process) = Process::current() else { return };
-        if let Some(mailbox) = process.moved.remove(handle) {
-            mailbox.forget_moved(handle);
-        } else if let Some(connection) = process.connections.remove(handle) {
+        // In this order: one that moves meanwhile is among those that moved before it leaves the others.
+        if let Some(connection) = process.connections.remove(handle) {
             connection.let_go();
             let home = connection.home().clone();
             home.forget_connection(&connection);
+        } else if let Some(mailbox) = process.moved.remove(handle) {
+            mailbox.forget_moved(handle);
         }
     }
 
@@ -353,7 +341,7 @@ impl Connection {
     }
 
     /// What was received and what was sent.
-    pub fn traffic(&self) -> (Traffic, Traffic) {
+    pub fn traffic(self: &Arc<Self>) -> (Traffic, Traffic) {
         let received = self.inbox().received;
         (received, self.sent())
     }
@@ -380,6 +368,6 @@ impl Connection {
 
     /// Its handle.
     pub fn handle(&self) -> u64 {
-        self.handle.load(Ordering::Acquire)
+        self.told.handle()
     }
 }

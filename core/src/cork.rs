@@ -4,16 +4,14 @@
 use std::{
     io, mem,
     os::fd::OwnedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use crate::{
     connection::Connection,
     limits,
     lock::{Mutex, MutexGuard},
+    sync::{AtomicBool, AtomicUsize, this_thread},
     wake::Timer,
 };
 
@@ -27,12 +25,6 @@ pub(crate) struct Cork {
     /// is early enough for all of them.
     timer: Timer,
     timer_set: AtomicBool,
-}
-
-/// A number that tells this thread from every other that lives.
-fn this_thread() -> usize {
-    thread_local!(static MARK: u8 = const { 0 });
-    MARK.with(|mark| &raw const *mark as usize)
 }
 
 impl Cork {
@@ -90,7 +82,7 @@ impl Cork {
     /// For the runtime: has written what was kept back for so long.
     pub(crate) fn timer_fired(&self) {
         self.timer.clear();
-        self.timer_set.store(false, Ordering::Release);
+        self.timer_set.swap(false, Ordering::AcqRel);
         let list = mem::take(&mut *self.list());
         for connection in list {
             connection.serve_writer();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::{connection::Connection, listener::Listener, log::Record, mailbox::Mailbox, process};
+use crate::{connection::Connection, listener::Listener, log::Record, process};
 
 /// What happened. The numbers are those of the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum EventKind {
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
+    /// The handle of the one to whom it happened, as this mailbox knows it.
+    pub handle: u64,
     /// To whom.
     pub source: Source,
 }
@@ -49,37 +51,31 @@ pub enum Source {
     /// A listener.
     Listener(Arc<Listener>),
     /// A connection that is here no longer, under the handle that it had.
-    Moved(u64),
+    Moved,
     /// A record.
     Log(Arc<Record>),
 }
 
 impl Event {
-    /// From now on the next event of this kind is news.
-    pub(crate) fn heard(&self) {
+    /// From now on the next event of this kind is news. False if its connection has moved since: then
+    /// this one is not for the mailbox that it left.
+    pub(crate) fn heard(&self) -> bool {
         match &self.source {
-            Source::Connection(c) => c.heard(self.kind),
+            Source::Connection(c) => return c.told.heard(self.kind, self.handle),
             Source::Listener(l) => l.heard(self.kind),
-            Source::Moved(_) | Source::Log(_) => {}
+            Source::Moved | Source::Log(_) => {}
         }
-    }
-
-    /// Whether it is for this mailbox: its connection may have moved.
-    pub(crate) fn is_for(&self, mailbox: &Mailbox) -> bool {
-        match &self.source {
-            Source::Connection(c) => c.home_handle.load(Ordering::Acquire) == mailbox.handle(),
-            _ => true,
-        }
+        true
     }
 
     /// Whether the guest let go of the handle meanwhile: then it hears no more of it.
     pub(crate) fn is_stale(&self) -> bool {
         match &self.source {
             // After `Lost`, the handle names another one.
-            Source::Connection(c) if self.kind == EventKind::Lost => Connection::find(c.handle()).is_err(),
+            Source::Connection(_) if self.kind == EventKind::Lost => Connection::find(self.handle).is_err(),
             Source::Connection(c) => c.freed.load(Ordering::Relaxed),
             Source::Listener(l) => l.freed.load(Ordering::Relaxed),
-            Source::Moved(handle) => !process::was_moved(*handle),
+            Source::Moved => !process::was_moved(self.handle),
             Source::Log(_) => false,
         }
     }

@@ -4,6 +4,7 @@
 //! their mailbox for events and take messages from inboxes that live here. The only unsafe code
 //! is in `sys`.
 #![deny(unsafe_code)]
+#![cfg_attr(modelled, allow(dead_code, clippy::unwrap_used))]
 
 mod address;
 mod admission;
@@ -31,9 +32,12 @@ mod kept;
 mod latency;
 pub mod limits;
 mod listener;
+#[cfg_attr(modelled, path = "models/lock.rs")]
 mod lock;
 mod log;
 mod mailbox;
+#[cfg(modelled)]
+mod models;
 mod options;
 mod process;
 mod protocol;
@@ -41,13 +45,18 @@ mod proxy;
 mod reconnect;
 mod request;
 mod review;
+#[cfg_attr(modelled, path = "models/runtime.rs")]
 mod runtime;
 mod socket;
 mod state;
 mod stream;
+#[cfg_attr(modelled, path = "models/sync.rs")]
+mod sync;
 mod sys;
 mod tls;
+mod told;
 mod transfer;
+#[cfg_attr(modelled, path = "models/wake.rs")]
 mod wake;
 mod writer;
 

@@ -133,7 +133,7 @@ impl Listener {
     fn tell(self: &Arc<Self>, kind: EventKind) {
         let bit = 1 << kind as u32;
         if self.told.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
-            self.mailbox.push(Event { kind, source: Source::Listener(self.clone()) });
+            self.mailbox.push(Event { kind, handle: self.handle, source: Source::Listener(self.clone()) });
         }
     }
 

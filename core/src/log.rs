@@ -35,8 +35,6 @@ pub enum Level {
 pub struct Record {
     /// How much it matters.
     pub level: Level,
-    /// The connection or listener.
-    pub handle: u64,
     /// UTF-8, ended by a NUL.
     pub text: Box<[u8]>,
     /// Those of the mailbox that wait.
@@ -108,8 +106,8 @@ impl Mailbox {
         // A NUL would end the text for C.
         let text = format!("{what} {handle}: {}{note}\0", text.replace('\0', "\u{fffd}"));
         log.waiting.fetch_add(1, Ordering::Relaxed);
-        let record = Record { level, handle, text: text.into_bytes().into(), waiting: log.waiting.clone() };
-        self.push(Event { kind: EventKind::Log, source: Source::Log(Arc::new(record)) });
+        let record = Record { level, text: text.into_bytes().into(), waiting: log.waiting.clone() };
+        self.push(Event { kind: EventKind::Log, handle, source: Source::Log(Arc::new(record)) });
     }
 }
 

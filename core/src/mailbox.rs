@@ -68,7 +68,6 @@ mod members;
 
 /// A mailbox, as its handle names it.
 pub struct Mailbox {
-    handle: u64,
     process: &'static Process,
     queue: Mutex<Queue>,
     wake: Wake,
@@ -88,8 +87,8 @@ impl Mailbox {
         let out_of =
             |e: std::io::Error| Error::new(Kind::Resources, format!("make a mailbox: {}", io_text(&e)));
         let process = Process::current()?;
+        let handle = handle::new(HandleKind::Mailbox);
         let mailbox = Arc::new(Mailbox {
-            handle: handle::new(HandleKind::Mailbox),
             process,
             queue: Mutex::default(),
             wake: Wake::new().map_err(out_of)?,
@@ -100,7 +99,6 @@ impl Mailbox {
             log: Log::default(),
             members: Mutex::default(),
         });
-        let handle = mailbox.handle;
         process.mailboxes.insert(handle, mailbox);
         Ok(handle)
     }
@@ -144,7 +142,11 @@ impl Mailbox {
         capacity: usize,
         tell: impl FnOnce(&[Event]),
     ) -> Result<()> {
-        let mut batch = self.batch.try_lock().ok_or(Kind::Busy)?;
+        let Some(mut batch) = self.batch.try_lock() else {
+            // It is held at the end, too.
+            let closed = self.queue.lock().closed;
+            return Err(if closed { Kind::Closed } else { Kind::Busy }.into());
+        };
         batch.clear();
         self.cork.end_batch();
         let at_once = timeout == Some(Duration::ZERO);
@@ -164,11 +166,8 @@ impl Mailbox {
             while batch.len() < capacity
                 && let Some(event) = queue.events.pop_front()
             {
-                if event.is_for(self) {
-                    event.heard();
-                    if !event.is_stale() {
-                        batch.push(event);
-                    }
+                if event.heard() && !event.is_stale() {
+                    batch.push(event);
                 }
             }
             let mut now = None;
@@ -260,7 +259,7 @@ impl Mailbox {
 
     /// For the runtime: the guest has kept bytes back, or let events lie, for long enough.
     /// Returns false when the mailbox is closed.
-    fn remind(&self) -> bool {
+    pub(crate) fn remind(&self) -> bool {
         self.cork.timer_fired();
         let mut queue = self.queue.lock();
         if self.wake.is_watched() {
@@ -279,10 +278,6 @@ impl Mailbox {
             *started = true;
         }
         Ok(())
-    }
-
-    pub(crate) fn handle(&self) -> u64 {
-        self.handle
     }
 
     pub(crate) fn process(&self) -> &'static Process {
@@ -321,6 +316,21 @@ impl Mailbox {
     /// Ends a mailbox with its listeners and connections (1001). Accepted bytes get at most
     /// `limits::EXIT_TIMEOUT` to leave; nothing else is waited for. A thread in poll is woken.
     pub fn close(handle: u64) -> Result<()> {
+        let mut leaving = Mailbox::end(handle)?;
+        let end = Instant::now() + limits::EXIT_TIMEOUT;
+        let mut pause = Duration::from_micros(50);
+        loop {
+            leaving.retain(|c| !c.has_left());
+            if leaving.is_empty() || Instant::now() >= end {
+                return Ok(());
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it, and returns its connections, whose bytes may have to leave.
+    pub(crate) fn end(handle: u64) -> Result<Vec<Arc<Connection>>> {
         let mailbox = Mailbox::find(handle)?;
         if mailbox.process.mailboxes.remove(handle).is_none() {
             return Err(Kind::InvalidHandle.into()); // another thread was first
@@ -333,10 +343,11 @@ impl Mailbox {
         for handle in members.moved {
             mailbox.process.moved.remove(handle);
         }
-        let mut leaving: Vec<_> = members.connections.into_values().collect();
-        for connection in &leaving {
-            mailbox.process.connections.remove(connection.handle());
+        let mut leaving = Vec::new();
+        for (handle, connection) in members.connections {
+            mailbox.process.connections.remove(handle);
             connection.let_go();
+            leaving.push(connection);
         }
         mailbox.cork.end_batch();
         {
@@ -347,16 +358,7 @@ impl Mailbox {
             mailbox.cork.set_timer(); // the timer's task sees the end
         }
         mailbox.batch.lock().clear(); // a thread in poll has been woken
-        let end = Instant::now() + limits::EXIT_TIMEOUT;
-        let mut pause = Duration::from_micros(50);
-        loop {
-            leaving.retain(|c| !c.has_left());
-            if leaving.is_empty() || Instant::now() >= end {
-                return Ok(());
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(5));
-        }
+        Ok(leaving)
     }
 }
 

@@ -125,7 +125,7 @@ impl Connection {
     fn is_replaced(&self, next: &Arc<Connection>) -> bool {
         let home = self.home();
         // It may have moved since that was made.
-        next.handle.store(self.handle(), Ordering::Release);
+        next.told.rename(self.handle());
         next.settle_in(&home);
         let is_replaced = home.replace_connection(next);
         self.succeeded.store(is_replaced, Ordering::Release);

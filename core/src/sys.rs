@@ -30,7 +30,8 @@ static CELL: AtomicPtr<AtomicPtr<()>> = AtomicPtr::new(ptr::null_mut());
 extern "C" fn clear_in_child() {
     let cell = CELL.load(Ordering::Acquire);
     if !cell.is_null() {
-        // SAFETY: the pointer was made from a `&'static AtomicPtr` in `get_or_make`.
+        // SAFETY: the pointer was made from a `&'static AtomicPtr` in `get_or_make`. Pointers to any
+        // sized type look alike, and null is one to each.
         unsafe { (*cell).store(ptr::null_mut(), Ordering::Release) };
     }
 }
@@ -101,7 +102,8 @@ pub(crate) fn with_signals_blocked<R>(f: impl FnOnce() -> R) -> R {
 /// something to read: it finds more at once then (SCHED_BATCH, sched(7)). Its share stays the same.
 /// The policy is this thread's alone, and one that a host chose for its threads is left as it is.
 pub(crate) fn prefer_throughput() {
-    // SAFETY: both calls are about this thread and have no other effect; `param` is read only.
+    // SAFETY: both calls are about this thread and have no other effect. Zeros are a valid `param`,
+    // which is read and not kept.
     unsafe {
         if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
             let param: libc::sched_param = mem::zeroed();
@@ -144,7 +146,8 @@ pub(crate) fn receive_behind(socket: BorrowedFd<'_>, to: &mut Vec<u8>, most: usi
     let most = most.min(room.len());
     let (got, _) = rustix::net::recv(socket, &mut room[..most], RecvFlags::DONTWAIT)?;
     let got = got.0.len();
-    // SAFETY: the system has stored `got` bytes behind the first `len`, within the capacity.
+    // SAFETY: the system has stored `got` bytes behind the first `len`, within the capacity: rustix
+    // returns them as the part of `room` that it has filled.
     unsafe { to.set_len(to.len() + got) };
     Ok(got)
 }

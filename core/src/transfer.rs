@@ -23,14 +23,16 @@ impl Connection {
         let to = Mailbox::find(to)?;
         to.start_timer_task()?;
         loop {
-            // One that was lost meanwhile has a successor under the same handle.
-            if let Some(moved) = Connection::find(handle)?.move_to(&to)? {
+            // One that was lost meanwhile has a successor under the same handle; one that was moved
+            // has no handle like this any more.
+            if let Some(moved) = Connection::find(handle)?.move_to(&to, handle)? {
                 return Ok(moved);
             }
         }
     }
 
-    fn move_to(self: &Arc<Self>, to: &Arc<Mailbox>) -> Result<Option<u64>> {
+    /// Moves it, or says that this is not its handle any more.
+    fn move_to(self: &Arc<Self>, to: &Arc<Mailbox>, old: u64) -> Result<Option<u64>> {
         let is_under_review = self.is_under_review();
         let inbox = self.inbox();
         if !inbox.announced || is_under_review {
@@ -40,22 +42,20 @@ impl Connection {
             return Err(Error::new(Kind::InvalidArgument, "a message of this connection is not finished"));
         }
         let mut home = self.home();
-        if self.succeeded.load(Ordering::Acquire) {
+        if self.succeeded.load(Ordering::Acquire) || self.handle() != old {
             return Ok(None);
         }
-        let (old, new) = (self.handle(), handle::new(HandleKind::Connection));
         if Arc::ptr_eq(&home, to) {
             return Ok(Some(old));
         }
-        home.give_away(old)?;
-        if let Err(error) = to.take_in(new, self) {
-            home.take_back(old, self);
+        let new = handle::new(HandleKind::Connection);
+        to.take_in(new, self)?;
+        if let Err(error) = home.give_away(old) {
+            to.turn_away(new);
             return Err(error);
         }
-        self.handle.store(new, Ordering::Release);
         let from = mem::replace(&mut *home, to.clone());
-        self.home_handle.store(to.handle(), Ordering::Release);
-        self.told.store(0, Ordering::Release);
+        self.told.rename(new);
         drop(home);
         if !inbox.is_empty() {
             self.tell(EventKind::Readable);
@@ -65,7 +65,7 @@ impl Connection {
         }
         drop(inbox);
         self.move_writer(to);
-        from.push(Event { kind: EventKind::Moved, source: Source::Moved(old) });
+        from.push(Event { kind: EventKind::Moved, handle: old, source: Source::Moved });
         Ok(Some(new))
     }
 

@@ -3,15 +3,12 @@
 //!
 //! One lock guards it. The runtime only tries that lock: where a guest has it, the runtime leaves
 //! a request, and the guest does what was asked before it is done. So no guest can stall the
-//! runtime.
+//! runtime, but for a moment when a connection opens, and when it is lost and comes back.
 
 use std::{
     io::{self, IoSlice},
     mem,
-    sync::{
-        Arc,
-        atomic::{Ordering, fence},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use rustix::net::{SendAncillaryBuffer, SendFlags};
@@ -28,6 +25,7 @@ use crate::{
     mailbox::Mailbox,
     protocol::{Agreed, Close, Deflater, Encoder, Role},
     socket::Socket,
+    sync::fence,
     tls::Tls,
 };
 
@@ -292,7 +290,7 @@ impl Connection {
     /// Serves requests until there is none, then lets go of the write half.
     fn settle<'a>(self: &'a Arc<Self>, mut writer: MutexGuard<'a, Writer>) {
         loop {
-            if self.asked.swap(false, Ordering::AcqRel) {
+            if self.asked.load(Ordering::Acquire) && self.asked.swap(false, Ordering::AcqRel) {
                 writer.serve(self);
             }
             drop(writer);
@@ -385,7 +383,6 @@ impl Connection {
     pub(crate) fn settle_in(&self, to: &Arc<Mailbox>) {
         self.writer.lock().mailbox = to.clone();
         *self.home() = to.clone();
-        self.home_handle.store(to.handle(), Ordering::Release);
     }
 
     /// Writes what was kept back for the end of the batch.
@@ -399,14 +396,13 @@ impl Connection {
     }
 
     /// Whether all that was accepted has been acknowledged by the peer's system, or never will be.
-    pub(crate) fn has_left(&self) -> bool {
-        let writer = self.writer.lock();
-        match &writer.socket {
-            Some(socket) if !writer.broken => {
+    pub(crate) fn has_left(self: &Arc<Self>) -> bool {
+        self.with_writer(|w| match &w.socket {
+            Some(socket) if !w.broken => {
                 use std::os::fd::AsFd;
-                writer.pending() == 0 && crate::sys::unacknowledged(socket.as_fd()).is_ok_and(|n| n == 0)
+                w.pending() == 0 && crate::sys::unacknowledged(socket.as_fd()).is_ok_and(|n| n == 0)
             }
             _ => true,
-        }
+        })
     }
 }

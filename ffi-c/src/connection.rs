@@ -74,7 +74,8 @@ pub unsafe extern "C" fn cmws_connection_info(
 /// A header field of the request that opened a connection, in the order they came; of a client's
 /// own request, those that were sent. INVALID_ARGUMENT from `header_count` on.
 ///
-/// `header_size` is `sizeof(cmws_header_t)`. Its texts live until the connection is freed.
+/// `header_size` is `sizeof(cmws_header_t)`. Its texts live as long as those of
+/// `cmws_connection_info_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cmws_connection_header(
     connection: cmws_handle_t,
@@ -92,7 +93,8 @@ pub unsafe extern "C" fn cmws_connection_header(
             value: header.value.as_ptr().cast(),
             value_length: header.value.len(),
         };
-        // SAFETY: as this function's contract says.
+        // SAFETY: as this function's contract says. The texts are the request's, which the connection
+        // keeps.
         unsafe { store_sized(out_header, header_size, header) }
     })
 }
@@ -259,7 +261,7 @@ pub unsafe extern "C" fn cmws_connection_receive(
 ) -> cmws_status_t {
     guard(|| {
         check_output(out_count)?;
-        if message_size < size_of::<cmws_message_t>() {
+        if !message::is_size(message_size) {
             return Err(invalid("message_size is out of range"));
         }
         let array = Array::new(messages, message_size, capacity)?;

@@ -72,7 +72,7 @@ pub(crate) unsafe fn bytes<'a, T>(data: *const T, length: usize) -> Result<&'a [
 /// Header fields that a caller passes.
 ///
 /// # Safety
-/// `headers` is NULL, or `count` structs can be read there, and what they point to, for as long as
+/// `headers` is NULL, or `count` structs can be read there, and what they point to for as long as
 /// `'a`.
 pub(crate) unsafe fn fields<'a>(headers: *const cmws_header_t, count: usize) -> Result<Vec<Header<'a>>> {
     if headers.is_null() && count > 0 {
@@ -117,14 +117,16 @@ pub(crate) fn check_output<T>(out: *mut T) -> Result<()> {
 /// Stores as much of a struct as a caller has room for, who may know a smaller or a larger one.
 ///
 /// # Safety
-/// `out` is NULL, or `size` bytes can be stored there. `T` has no padding that matters.
+/// `out` is NULL, or `size` bytes can be stored there; it may lie anywhere. Padding of `T`'s is
+/// copied as it is, and is nothing that a caller may look at.
 pub(crate) unsafe fn store_sized<T: Copy>(out: *mut T, size: usize, value: T) -> Result<()> {
     check_output(out)?;
     if size == 0 {
         return Err(invalid("the size of a struct is 0"));
     }
     let known = size.min(size_of::<T>());
-    // SAFETY: both sides have `known` bytes; what the caller has beyond is set to 0.
+    // SAFETY: both sides have `known` bytes and are different memory, for `value` is ours. What the
+    // caller has beyond is set to 0.
     unsafe {
         out.cast::<u8>().copy_from_nonoverlapping((&raw const value).cast(), known);
         out.cast::<u8>().add(known).write_bytes(0, size - known);
@@ -158,7 +160,8 @@ impl<T: Copy> Array<T> {
         if index >= self.capacity {
             return Err(Kind::Internal.into());
         }
-        // SAFETY: the caller's array has `capacity` elements of `size` bytes.
+        // SAFETY: the caller's array has `capacity` elements of `size` bytes, so that this one lies
+        // inside of it.
         unsafe { store_sized(self.start.byte_add(index * self.size), self.size, value) }
     }
 }

@@ -1,6 +1,8 @@
 //! `libcoromega_ws.so.0`: the C ABI over core. Every export is in one of these modules; each
 //! checks its arguments, guards against panics, and calls core.
-#![allow(clippy::missing_safety_doc)] // each function's contract is the header's prose
+// Each function's contract is its own prose and, for what its pointers must be, the preface of the
+// header: "as this function's contract says" means both.
+#![allow(clippy::missing_safety_doc)]
 
 mod broadcast;
 mod connection;

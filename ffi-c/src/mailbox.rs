@@ -94,7 +94,7 @@ fn to_c(event: &Event) -> cmws_event_t {
     let mut out = cmws_event_t {
         kind: event.kind as u32,
         status: 0,
-        handle: 0,
+        handle: event.handle,
         close_code: 0,
         http_status: 0,
         level: 0,
@@ -102,25 +102,15 @@ fn to_c(event: &Event) -> cmws_event_t {
         text_length: 0,
     };
     let end = match &event.source {
-        Source::Connection(connection) => {
-            out.handle = connection.handle();
-            match event.kind {
-                EventKind::Closed | EventKind::Lost => connection_end(connection, &mut out),
-                _ => None,
-            }
+        Source::Connection(connection) if matches!(event.kind, EventKind::Closed | EventKind::Lost) => {
+            connection_end(connection, &mut out)
         }
-        Source::Moved(handle) => {
-            out.handle = *handle;
-            None
-        }
+        Source::Listener(listener) if event.kind == EventKind::Dead => listener_end(listener, &mut out),
         Source::Log(record) => {
-            (out.handle, out.level) = (record.handle, record.level as u32);
+            out.level = record.level as u32;
             Some(&*record.text)
         }
-        Source::Listener(listener) => {
-            out.handle = listener.handle();
-            if event.kind == EventKind::Dead { listener_end(listener, &mut out) } else { None }
-        }
+        _ => None,
     };
     if let Some(text) = end {
         out.text = text.as_ptr().cast();

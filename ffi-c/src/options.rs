@@ -32,8 +32,8 @@ unsafe fn known(options: *const cmws_options_t) -> Result<cmws_options_t> {
     }
     let mut known = to_c(&Options::default(), size);
     let length = (size as usize).min(size_of::<cmws_options_t>());
-    // SAFETY: the caller has `struct_size` bytes there; any bytes are valid numbers, and `more` is
-    // only ever what this library stored.
+    // SAFETY: the caller has `struct_size` bytes there, for `cmws_options_init` stored as many and
+    // that number; any bytes are valid numbers, and `more` is only ever what this library stored.
     unsafe { (&raw mut known).cast::<u8>().copy_from_nonoverlapping(options.cast(), length) };
     Ok(known)
 }
@@ -41,12 +41,13 @@ unsafe fn known(options: *const cmws_options_t) -> Result<cmws_options_t> {
 /// The options that a caller passes; NULL is the defaults.
 ///
 /// # Safety
-/// `options` is NULL, or was filled by `cmws_options_init`.
+/// `options` is NULL, or was filled by `cmws_options_init`, and no other thread changes it.
 pub(crate) unsafe fn read(options: *const cmws_options_t) -> Result<Options> {
     if options.is_null() {
         return Ok(Options::default());
     }
-    // SAFETY: the caller's promise; `more` is NULL or came from a box in `change`.
+    // SAFETY: the caller's promise; `more` is NULL or came from a box in `change`, which nobody
+    // changes or drops during a call of the library.
     let (known, more) = unsafe {
         let known = known(options)?;
         (known, known.more.cast::<Options>().as_ref())
@@ -64,7 +65,7 @@ pub(crate) unsafe fn read(options: *const cmws_options_t) -> Result<Options> {
 /// Changes what a caller's struct stands for.
 ///
 /// # Safety
-/// `options` was filled by `cmws_options_init`.
+/// `options` was filled by `cmws_options_init`, and no other thread uses it or a copy of it.
 unsafe fn change(options: *mut cmws_options_t, f: impl FnOnce(&mut Options) -> Result<()>) -> Result<()> {
     // SAFETY: the caller's promise; `more` is NULL or came from a box here. What a newer caller's
     // struct has beyond is left as it is.
@@ -105,6 +106,8 @@ pub unsafe extern "C" fn cmws_options_init(
 /// sizes in bytes, 0 and 1 are no and yes. INVALID_ARGUMENT for a name that this version does not
 /// have, or a value out of its range; then nothing is changed, and `cmws_last_error_text` tells
 /// the names or the range.
+///
+/// No other thread may use these options meanwhile, or a copy of them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cmws_options_set(
     options: *mut cmws_options_t,
@@ -146,7 +149,8 @@ pub unsafe extern "C" fn cmws_options_set_text(
 }
 
 /// Releases what was set by name, and makes the options the defaults again. To be called once,
-/// where copies of the struct were made. Does nothing for NULL.
+/// where copies of the struct were made, none of which may be used after that. Does nothing for
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cmws_options_clear(options: *mut cmws_options_t) {
     guard_silent(|| {

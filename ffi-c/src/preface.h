@@ -8,6 +8,12 @@
  * and are written only on success. cmws_last_error_text() says more of the last failure on the
  * calling thread. `free` and `release` can't fail.
  *
+ * Pointers. One that comes with a length, a count, a capacity or a size points to as much memory of
+ * its type, aligned for it; it may be NULL where that number may be 0 and is, or where it is said.
+ * An output that is NULL is answered with CMWS_STATUS_INVALID_ARGUMENT. What is passed belongs to the
+ * call until it returns: no other thread changes an input or looks at an output meanwhile, and
+ * outputs overlap nothing else that is passed.
+ *
  * Texts go in as a pointer and a length in bytes, and need no NUL at the end. Times are in
  * milliseconds (`_ms`), sizes in bytes. Text is UTF-8.
  *

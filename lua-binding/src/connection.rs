@@ -137,7 +137,8 @@ unsafe fn receive_one(state: *mut lua_State, connection: cmws_handle_t) -> c_int
 /// Makes a string of a message and puts it into the tables at indexes 2 and 3.
 unsafe fn put(state: *mut lua_State, message: &cmws_message_t, position: usize) {
     let slot = (position as lua_Integer).wrapping_add(1);
-    // SAFETY: called by `receive`, with a free slot on the stack; the message is not released.
+    // SAFETY: called by `receive`, with a free slot on the stack. The message is not released
+    // meanwhile: finalizers that run here can't, and end their own receives in messages of their own.
     unsafe {
         lua_pushlstring(state, message.data.cast(), message.length);
         lua_rawseti(state, 2, slot);
@@ -230,8 +231,9 @@ pub unsafe extern "C-unwind" fn close(state: *mut lua_State) -> c_int {
 /// of headers, peer's host and port, listener (0 for a client's), and the last and the smoothed
 /// latency in microseconds, 0 before the first; or nil and why.
 pub unsafe extern "C-unwind" fn info(state: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua, with the connection's guard referenced by the caller, so that the
-    // texts live on.
+    // SAFETY: called by Lua, with the connection's guard referenced by the caller, so that this state
+    // does not free it, and the texts live on. What is missing: another thread that takes it over and
+    // frees it within this call, while its peer goes as well, ends them too early.
     unsafe {
         let connection = lua_tonumber(state, 1) as cmws_handle_t;
         let mut known = MaybeUninit::<cmws_connection_info_t>::zeroed();

@@ -37,8 +37,8 @@ pub struct Mailbox {
     closed: bool,
     /// Inside `poll`: a finalizer that polls would end the life of the events' texts.
     polling: bool,
-    /// How many of `messages` are not released: not 0 inside `receive`, and after a receive that
-    /// ran out of memory.
+    /// How many of `messages` are not released: not 0 inside `receive`, and for good after one that ran
+    /// out of memory. The two can't be told apart, so that only the end of the state releases them.
     pub taken: usize,
     /// What `receive` works on.
     pub messages: [cmws_message_t; MESSAGES],
@@ -110,8 +110,11 @@ unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
 }
 
 /// Lets go of messages that a receive without memory left behind.
+///
+/// # Safety
+/// `mailbox` is the mailbox of a state that ends: no `receive` goes on.
 unsafe fn release(mailbox: *mut Mailbox) {
-    // SAFETY: the first `taken` messages are ours.
+    // SAFETY: the first `taken` messages are as the library stored them, and nobody uses them.
     unsafe {
         let count = (*mailbox).taken;
         if count != 0 {
@@ -138,7 +141,6 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
             Ok(own) => own,
             Err(status) => return error::fail(state, status),
         };
-        release(mailbox);
         (*mailbox).polling = true;
         let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
         let mut count = 0;

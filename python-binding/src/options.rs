@@ -16,8 +16,8 @@ pub struct Options {
     pub raw: abi::cmws_options_t,
 }
 
-// SAFETY: the struct is not changed after `new`, and what its pointer owns is only read by the
-// library until `drop`.
+// SAFETY: the struct is not changed after `new`, and what its pointer owns is plain data, which any
+// thread may read and drop; the library does no more than read it before `drop`.
 unsafe impl Send for Options {}
 // SAFETY: as above.
 unsafe impl Sync for Options {}

@@ -37,7 +37,9 @@ pub unsafe fn text(data: *const c_char, length: usize) -> String {
 type Request = (String, String, String, (String, u16), Vec<(String, String)>);
 
 /// The request behind a handle. The caller keeps the handle from being freed meanwhile: by holding
-/// the GIL, as every binding's call that frees one does.
+/// the GIL, as every call of this binding's that frees one does. What is missing: another language
+/// that takes the connection over and frees it within this call, while its peer goes as well, ends its
+/// texts too early.
 #[pyfunction]
 pub fn connection_request(py: Python<'_>, connection: u64) -> PyResult<Request> {
     let info = info(py, connection)?;

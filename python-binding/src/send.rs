@@ -71,8 +71,8 @@ fn send_buffer(object: &Bound<'_, PyAny>, connection: u64, flags: u32) -> PyResu
         }
         return Ok(send_bytes(copy(object)?.as_bytes(), abi::CMWS_MESSAGE_BINARY, connection, flags));
     }
-    // SAFETY: filled by the call above; the buffer stays where it is until it is released, and the
-    // library copies what it accepts. An empty one may have no address: see below.
+    // SAFETY: filled by the call above; the buffer stays where it is until it is released, nothing of
+    // Python changes it while the GIL is held, and the library copies what it accepts. An empty one may have no address: see below.
     unsafe {
         let mut view = view.assume_init();
         let bytes: &[u8] = if view.buf.is_null() {

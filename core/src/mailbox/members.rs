@@ -35,26 +35,19 @@ impl Mailbox {
     /// Gives a connection away: its handle says from now on that it moved.
     pub(crate) fn give_away(self: &Arc<Self>, handle: u64) -> Result<()> {
         let mut members = self.members.lock();
-        if members.connections.remove(&handle).is_none() || self.process.connections.remove(handle).is_none()
-        {
+        if !members.connections.contains_key(&handle) {
             return Err(Kind::Closed.into()); // it, or the mailbox, is being let go of
         }
+        // Whoever frees the handle meanwhile finds it in one of the tables.
         members.moved.insert(handle);
         self.process.moved.insert(handle, self.clone());
-        Ok(())
-    }
-
-    /// Undoes that.
-    pub(crate) fn take_back(&self, handle: u64, connection: &Arc<Connection>) {
-        self.forget_moved(handle);
-        let mut members = self.members.lock();
-        if members.closed {
-            drop(members);
-            connection.freed.store(true, Ordering::Release); // as if it had never left
-            return connection.waker.wake();
+        if self.process.connections.remove(handle).is_none() {
+            members.moved.remove(&handle);
+            self.process.moved.remove(handle);
+            return Err(Kind::Closed.into());
         }
-        members.connections.insert(handle, connection.clone());
-        self.process.connections.insert(handle, connection.clone());
+        members.connections.remove(&handle);
+        Ok(())
     }
 
     /// Takes a connection in that comes from another mailbox.
@@ -66,6 +59,12 @@ impl Mailbox {
         members.connections.insert(handle, connection.clone());
         self.process.connections.insert(handle, connection.clone());
         Ok(())
+    }
+
+    /// Undoes that: it is not to come after all.
+    pub(crate) fn turn_away(&self, handle: u64) {
+        self.members.lock().connections.remove(&handle);
+        self.process.connections.remove(handle);
     }
 
     /// The guest lets go of the handle of a connection that moved.

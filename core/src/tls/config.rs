@@ -46,7 +46,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) const fn new() -> Shared {
+    pub(crate) fn new() -> Shared {
         Shared {
             roots: OnceCell::const_new(),
             recent: Mutex::new(VecDeque::new()),

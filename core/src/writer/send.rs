@@ -227,8 +227,8 @@ impl Connection {
     }
 
     /// What was accepted for sending.
-    pub(crate) fn sent(&self) -> Traffic {
-        self.writer.lock().sent
+    pub(crate) fn sent(self: &Arc<Self>) -> Traffic {
+        self.with_writer(|w| w.sent)
     }
 
     /// Queues this close frame behind what was accepted. The first close of a connection counts:

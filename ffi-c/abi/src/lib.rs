@@ -211,7 +211,8 @@ pub struct cmws_address_t {
 }
 
 /// What is known of a connection. Its texts are UTF-8, never NULL, not ended by a NUL, and live
-/// until the connection is freed.
+/// until the connection is freed, whoever does that; those of one that was lost until the mailbox is
+/// polled after the LOST.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct cmws_connection_info_t {
