@@ -111,6 +111,34 @@ TEST(S36_giving_up_a_message_of_a_connection_that_is_lost_does_not_end_it)
     check_reads(client.fd, "back");
 }
 
+TEST(S29_a_connection_that_comes_back_reads_no_more_than_before)
+{
+    static char part[4096];
+    struct client client;
+    cmws_options_t options = reconnecting(0);
+    options.read_limit = sizeof part;
+    memset(part, 'x', sizeof part);
+    loop_open(&client.loop);
+    client.listener = raw_listen(&client.port);
+    client.handle = loop_connect(&client.loop, client.port, &options);
+    client.fd = raw_serve(client.listener);
+    loop_wait(&client.loop, CMWS_EVENT_OPEN, client.handle);
+    raw_send(client.fd, OP_TEXT, false, part, sizeof part);
+    raw_send_close(client.fd, false, 1012, "");
+    loop_wait(&client.loop, CMWS_EVENT_LOST, client.handle);
+    close(client.fd);
+    come_back(&client);
+    raw_send(client.fd, OP_TEXT, false, "later", 5);
+    loop_run(&client.loop, 50);
+    CHECK_INT(info_of(client.handle).messages_received, 1);
+    cmws_message_t message;
+    CHECK(next_message(&client.loop, client.handle, &message));
+    CHECK_INT(message.length, sizeof part);
+    release(&message);
+    CHECK_RECEIVES(&client.loop, client.handle, "later");
+    cmws_options_clear(&options);
+}
+
 TEST(S36_attempts_go_on_until_one_succeeds)
 {
     struct client client;

@@ -1,6 +1,9 @@
 //! Accepting messages, and the close frame behind the last of them.
 
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::Writer;
 use crate::{
@@ -222,7 +225,12 @@ impl Connection {
             let begun = w.begun.take().is_some_and(|begun| begun.notify);
             Some(mem::take(&mut w.notify) || begun)
         })?;
-        next.inbox().take_over(&mut self.inbox());
+        let mut inbox = next.inbox();
+        inbox.take_over(&mut self.inbox());
+        if inbox.size() as u64 > next.options.read_limit {
+            next.paused.store(true, Ordering::Release);
+        }
+        drop(inbox);
         Some(waits)
     }
 
