@@ -937,7 +937,7 @@ cmws_status_t cmws_connection_move(cmws_handle_t connection,
 /**
  * Puts a message back into an inbox, as the next one to be taken: one that was taken and not
  * used, before its connection moves. The newest first, where there are several. `flags` are those
- * that it came with; `data` may go when the call returns.
+ * that it came with; `data` may go when the call returns. INVALID_TEXT for a text that is not UTF-8.
  */
 cmws_status_t cmws_connection_put_back(cmws_handle_t connection,
                                        uint32_t kind,

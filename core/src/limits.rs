@@ -236,6 +236,8 @@ pub const MAX_INTERIM_ANSWERS: usize = 8;
 pub const MAX_SOCKET_PATH: usize = 107;
 /// Records that wait for a mailbox that wants them; further ones are left out, and counted.
 pub const WAITING_RECORDS: u32 = 1000;
+/// Characters of a record; the rest is cut off.
+pub const RECORD: usize = 1000;
 /// Threads that look up names.
 pub const LOOKUP_THREADS: usize = 4;
 /// How long an idle lookup thread stays.

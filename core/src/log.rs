@@ -103,8 +103,9 @@ impl Mailbox {
         } else {
             String::new()
         };
-        // A NUL would end the text for C.
-        let text = format!("{what} {handle}: {}{note}\0", text.replace('\0', "\u{fffd}"));
+        // A NUL would end the text for C; a peer's head may be long.
+        let text: String = text.replace('\0', "\u{fffd}").chars().take(limits::RECORD).collect();
+        let text = format!("{what} {handle}: {text}{note}\0");
         log.waiting.fetch_add(1, Ordering::Relaxed);
         let record = Record { level, text: text.into_bytes().into(), waiting: log.waiting.clone() };
         self.push(Event { kind: EventKind::Log, handle, source: Source::Log(Arc::new(record)) });

@@ -7,7 +7,7 @@ use coromega_ws_abi::{
     CMWS_SEND_UNCOMPRESSED, cmws_connection_info_t, cmws_handle_t, cmws_header_t, cmws_message_t,
     cmws_status_t,
 };
-use coromega_ws_core::{Connection, Message, MessageKind, Outgoing, Result};
+use coromega_ws_core::{Connection, Kind, Message, MessageKind, Outgoing, Result};
 
 use crate::{
     guard::{Array, bytes, check_output, fields, guard, guard_silent, invalid, store, store_sized},
@@ -196,7 +196,7 @@ pub unsafe extern "C" fn cmws_connection_move(
 
 /// Puts a message back into an inbox, as the next one to be taken: one that was taken and not
 /// used, before its connection moves. The newest first, where there are several. `flags` are those
-/// that it came with; `data` may go when the call returns.
+/// that it came with; `data` may go when the call returns. INVALID_TEXT for a text that is not UTF-8.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cmws_connection_put_back(
     connection: cmws_handle_t,
@@ -212,7 +212,11 @@ pub unsafe extern "C" fn cmws_connection_put_back(
         }
         // SAFETY: as this function's contract says.
         let payload = unsafe { bytes(data, length)? }.to_vec();
-        connection.put_back(Message { kind: kind_of(kind)?, fin: flags == 0, payload });
+        let kind = kind_of(kind)?;
+        if kind == MessageKind::Text && std::str::from_utf8(&payload).is_err() {
+            return Err(Kind::InvalidText.into());
+        }
+        connection.put_back(Message { kind, fin: flags == 0, payload });
         Ok(())
     })
 }

@@ -126,6 +126,8 @@ TEST(S31_a_message_can_be_put_back)
     loop_wait(&other, CMWS_EVENT_READABLE, moved);
     CHECK_RECEIVES(&other, moved, "three");
     CHECK_STATUS(cmws_connection_put_back(moved, 3, NULL, 0, 0), CMWS_STATUS_INVALID_ARGUMENT);
+    CHECK_STATUS(cmws_connection_put_back(moved, CMWS_MESSAGE_TEXT, (const uint8_t *)"\xff", 1, 0),
+                 CMWS_STATUS_INVALID_TEXT);
 }
 
 TEST(S35_a_move_that_is_not_possible_leaves_everything_as_it_was)
