@@ -113,18 +113,20 @@ TEST(S36_giving_up_a_message_of_a_connection_that_is_lost_does_not_end_it)
 
 TEST(S29_a_connection_that_comes_back_reads_no_more_than_before)
 {
-    static char part[4096];
+    enum { PART = 4096 };
+    /* A message that fills the inbox, and a close frame with 1012 that comes along with it. */
+    static unsigned char both[4 + PART + 4] = {0x80 | OP_TEXT, 126, PART >> 8, PART & 0xff};
     struct client client;
     cmws_options_t options = reconnecting(0);
-    options.read_limit = sizeof part;
-    memset(part, 'x', sizeof part);
+    options.read_limit = PART;
+    memset(both + 4, 'x', PART);
+    memcpy(both + 4 + PART, (const unsigned char[]){0x80 | OP_CLOSE, 2, 1012 >> 8, 1012 & 0xff}, 4);
     loop_open(&client.loop);
     client.listener = raw_listen(&client.port);
     client.handle = loop_connect(&client.loop, client.port, &options);
     client.fd = raw_serve(client.listener);
     loop_wait(&client.loop, CMWS_EVENT_OPEN, client.handle);
-    raw_send(client.fd, OP_TEXT, false, part, sizeof part);
-    raw_send_close(client.fd, false, 1012, "");
+    raw_write(client.fd, both, sizeof both);
     loop_wait(&client.loop, CMWS_EVENT_LOST, client.handle);
     close(client.fd);
     come_back(&client);
@@ -133,7 +135,7 @@ TEST(S29_a_connection_that_comes_back_reads_no_more_than_before)
     CHECK_INT(info_of(client.handle).messages_received, 1);
     cmws_message_t message;
     CHECK(next_message(&client.loop, client.handle, &message));
-    CHECK_INT(message.length, sizeof part);
+    CHECK_INT(message.length, PART);
     release(&message);
     CHECK_RECEIVES(&client.loop, client.handle, "later");
     cmws_options_clear(&options);
