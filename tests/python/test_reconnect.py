@@ -110,8 +110,9 @@ def test_S36_errors_in_its_callbacks_are_reported(run, reports):
 
         client.when_lost(fail)
         client.when_back(fail)
-        await (await accepted.get()).close(1012)
-        await accepted.get()
+        server = await accepted.get()
+        await server.close(1012)
+        server = await accepted.get()  # and keeps it: else it would be lost again
         await until(lambda: len(reports) >= 2)
         assert [type(error) for error in reports] == [ZeroDivisionError] * 2
         reports.clear()
