@@ -15,8 +15,10 @@ static void *poll_for_ever(void *out_status)
     cmws_event_t event;
     size_t count = 0;
     __atomic_store_n(&thread_polls, 1, __ATOMIC_RELEASE);
-    *(cmws_status_t *)out_status =
-        cmws_mailbox_poll(shared_mailbox, -1, &event, sizeof event, 1, &count);
+    cmws_status_t *status = out_status;
+    do /* whoever waits for this thread to poll may just be polling, too */
+        *status = cmws_mailbox_poll(shared_mailbox, -1, &event, sizeof event, 1, &count);
+    while (*status == CMWS_STATUS_BUSY);
     return NULL;
 }
 
