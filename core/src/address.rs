@@ -15,7 +15,7 @@ use crate::{
 /// Where a connect goes to.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
-    /// The address as it may be shown: without user and password.
+    /// The address without user and password.
     pub shown: String,
     /// Whether it is `wss://`.
     pub secure: bool,
@@ -114,8 +114,7 @@ impl Address {
     /// Where a `Location` leads from here (RFC 9110, 10.2.2). User and password of this address go
     /// along to the same origin only; those in the location are not used. Fails with a text.
     pub(crate) fn redirected(&self, location: &[u8]) -> Result<Address, String> {
-        // The server's, who may have put a token into it.
-        let shown = without_query(&without_user(&String::from_utf8_lossy(location)));
+        let shown = shown_location(location);
         let fail = |what: &str| told("redirect", &shown, what);
         let location = std::str::from_utf8(location).map_err(|_| fail("the address is not UTF-8"))?;
         let scheme = if self.secure { "wss" } else { "ws" };
@@ -177,6 +176,11 @@ pub(crate) fn without_query(text: &str) -> String {
         Some(at) => format!("{}...", &text[..=at]),
         None => text.into(),
     }
+}
+
+/// A `Location` as it may be shown: the server may have put a token into it.
+pub(crate) fn shown_location(location: &[u8]) -> String {
+    without_query(&without_user(&String::from_utf8_lossy(location))).chars().take(200).collect()
 }
 
 #[cfg(test)]

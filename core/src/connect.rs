@@ -16,7 +16,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    address::{Address, without_query, without_user},
+    address::{Address, shown_location, without_query},
     connection::Connection,
     dial::{Step, dial},
     driver::Driver,
@@ -162,8 +162,7 @@ async fn upgrade(mut attempt: Attempt, process: &'static Process, at: impl Fn(St
             Outcome::Redirected { location, refusal } => (location, refusal),
         };
         if redirects == attempt.max_redirects {
-            let to = without_query(&without_user(&String::from_utf8_lossy(&location)));
-            let to: String = to.chars().take(200).collect();
+            let to = shown_location(&location);
             let why = match redirects {
                 0 => "redirects are followed where max_redirects allows it".into(),
                 _ => format!("max_redirects is {redirects}"),

@@ -14,6 +14,7 @@ use crate::{
     event::{Event, EventKind, Source},
     handle::{self, HandleKind},
     mailbox::Mailbox,
+    protocol::{self, Message, MessageKind},
 };
 
 impl Connection {
@@ -70,12 +71,16 @@ impl Connection {
     }
 
     /// Puts a message back that was taken and not delivered: it is the next one again.
-    pub fn put_back(self: &Arc<Self>, message: crate::Message) {
+    pub fn put_back(self: &Arc<Self>, message: Message) -> Result<()> {
+        if message.kind == MessageKind::Text && !protocol::is_valid(&message.payload) {
+            return Err(Kind::InvalidText.into());
+        }
         let mut inbox = self.inbox();
         let was_empty = inbox.is_empty();
         inbox.push_front(message);
         if was_empty && inbox.announced {
             self.tell(EventKind::Readable);
         }
+        Ok(())
     }
 }

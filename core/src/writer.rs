@@ -117,8 +117,13 @@ impl Writer {
 
     /// Writes what the socket takes.
     fn flush(&mut self, connection: &Arc<Connection>) {
+        self.flush_with(connection, &[]);
+    }
+
+    /// The same with a payload behind the out-buffer, which is written from where it is.
+    fn flush_with(&mut self, connection: &Arc<Connection>, payload: &[u8]) {
         self.corked = false;
-        self.write(connection, &[]);
+        self.write(connection, payload);
         self.wrote(connection);
     }
 

@@ -7,7 +7,7 @@ use coromega_ws_abi::{
     CMWS_SEND_UNCOMPRESSED, cmws_connection_info_t, cmws_handle_t, cmws_header_t, cmws_message_t,
     cmws_status_t,
 };
-use coromega_ws_core::{Connection, Kind, Message, MessageKind, Outgoing, Result};
+use coromega_ws_core::{Connection, Message, MessageKind, Outgoing, Result};
 
 use crate::{
     guard::{Array, bytes, check_output, fields, guard, guard_silent, invalid, store, store_sized},
@@ -212,12 +212,7 @@ pub unsafe extern "C" fn cmws_connection_put_back(
         }
         // SAFETY: as this function's contract says.
         let payload = unsafe { bytes(data, length)? }.to_vec();
-        let kind = kind_of(kind)?;
-        if kind == MessageKind::Text && std::str::from_utf8(&payload).is_err() {
-            return Err(Kind::InvalidText.into());
-        }
-        connection.put_back(Message { kind, fin: flags == 0, payload });
-        Ok(())
+        connection.put_back(Message { kind: kind_of(kind)?, fin: flags == 0, payload })
     })
 }
 

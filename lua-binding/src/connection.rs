@@ -15,9 +15,9 @@ use coromega_ws_abi::{
     cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
-    lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
-    lua_pushinteger, lua_pushlstring, lua_pushvalue, lua_rawseti, lua_setfield, lua_setmetatable,
-    lua_toboolean, lua_tolstring, lua_tonumber, lua_touserdata, lua_upvalueindex,
+    lua_Integer, lua_State, lua_newuserdata, lua_pushboolean, lua_pushinteger, lua_pushlstring,
+    lua_pushvalue, lua_rawseti, lua_setmetatable, lua_toboolean, lua_tolstring, lua_tonumber, lua_touserdata,
+    lua_upvalueindex,
 };
 
 use crate::{error, listener, mailbox, options};
@@ -346,22 +346,8 @@ pub unsafe extern "C-unwind" fn guard(state: *mut lua_State) -> c_int {
     1
 }
 
-/// Pushes the metatable of guards.
-///
-/// # Safety
-/// `state` is a valid state with three free slots.
-pub unsafe fn push_guard_metatable(state: *mut lua_State) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        lua_createtable(state, 0, 2);
-        lua_pushcclosure(state, collect, 0);
-        lua_setfield(state, -2, c"__gc".as_ptr());
-        lua_pushboolean(state, 0);
-        lua_setfield(state, -2, c"__metatable".as_ptr());
-    }
-}
-
-unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
+/// The finalizer of guards: lets go of the connection.
+pub unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
     // SAFETY: only guards have this finalizer. A handle that is stale by now does no harm.
     unsafe {
         let slot = lua_touserdata(state, 1).cast::<cmws_handle_t>();

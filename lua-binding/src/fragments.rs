@@ -1,22 +1,17 @@
 //! Messages that are sent in fragments.
 
-use std::{
-    ffi::c_int,
-    mem::{MaybeUninit, size_of},
-    ptr,
-};
+use std::{ffi::c_int, mem::size_of};
 
 use coromega_ws_abi::{
     CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK, cmws_connection_abandon,
     cmws_connection_begin, cmws_connection_finish, cmws_connection_write, cmws_handle_t, cmws_status_t,
 };
 use mlua_sys::{
-    lua_State, lua_createtable, lua_getfield, lua_getmetatable, lua_newuserdata, lua_pop, lua_pushboolean,
-    lua_pushcclosure, lua_setfield, lua_setmetatable, lua_tocfunction, lua_tolstring, lua_tonumber,
-    lua_touserdata,
+    lua_State, lua_getfield, lua_getmetatable, lua_newuserdata, lua_pop, lua_pushboolean, lua_setmetatable,
+    lua_tocfunction, lua_tolstring, lua_tonumber, lua_touserdata,
 };
 
-use crate::error;
+use crate::{error, metatable};
 
 /// A message that has begun, in a userdata that gives it up when it is collected.
 struct Begun {
@@ -33,18 +28,14 @@ pub unsafe extern "C-unwind" fn begin(state: *mut lua_State) -> c_int {
         let (kind, flags) = (lua_tonumber(state, 2) as u32, lua_tonumber(state, 3) as u32);
         let begun = lua_newuserdata(state, size_of::<Begun>()).cast::<Begun>();
         begun.write(Begun { connection, message: 0 });
-        lua_createtable(state, 0, 2);
-        lua_pushcclosure(state, collect, 0);
-        lua_setfield(state, -2, c"__gc".as_ptr());
-        lua_pushboolean(state, 0);
-        lua_setfield(state, -2, c"__metatable".as_ptr());
+        metatable::push(state, collect);
         lua_setmetatable(state, -2);
-        let mut message = MaybeUninit::<u64>::zeroed();
-        let status = cmws_connection_begin(connection, kind, flags, message.as_mut_ptr());
+        let mut message = 0;
+        let status = cmws_connection_begin(connection, kind, flags, &mut message);
         if status != CMWS_STATUS_OK {
             return refuse(state, status);
         }
-        (*begun).message = message.assume_init();
+        (*begun).message = message;
     }
     1
 }
@@ -119,7 +110,7 @@ unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
     // SAFETY: only messages have this finalizer.
     unsafe {
         let begun = lua_touserdata(state, 1).cast::<Begun>();
-        if !ptr::eq(begun, ptr::null()) && (*begun).message != 0 {
+        if !begun.is_null() && (*begun).message != 0 {
             cmws_connection_abandon((*begun).connection, (*begun).message);
             (*begun).message = 0;
         }

@@ -11,6 +11,7 @@ mod error;
 mod fragments;
 mod listener;
 mod mailbox;
+mod metatable;
 mod options;
 
 use std::ffi::{CStr, c_char, c_int};
@@ -116,7 +117,7 @@ pub unsafe extern "C-unwind" fn luaopen_coromega_ws(state: *mut lua_State) -> c_
         lua_createtable(state, 0, 32);
         lua_createtable(state, 0, FUNCTIONS.len() as c_int);
         mailbox::push(state);
-        connection::push_guard_metatable(state);
+        metatable::push(state, connection::collect);
         for (name, function) in FUNCTIONS {
             lua_pushvalue(state, -2);
             lua_pushvalue(state, -2);

@@ -16,12 +16,11 @@ use coromega_ws_abi::{
     cmws_mailbox_set_log_level, cmws_message_release, cmws_message_t, cmws_status_t,
 };
 use mlua_sys::{
-    lua_Integer, lua_State, lua_createtable, lua_newuserdata, lua_pushboolean, lua_pushcclosure,
-    lua_pushinteger, lua_pushlstring, lua_pushnumber, lua_rawseti, lua_setfield, lua_setmetatable,
-    lua_tonumber, lua_touserdata, lua_upvalueindex,
+    lua_Integer, lua_State, lua_newuserdata, lua_pushboolean, lua_pushinteger, lua_pushlstring,
+    lua_pushnumber, lua_rawseti, lua_setmetatable, lua_tonumber, lua_touserdata, lua_upvalueindex,
 };
 
-use crate::error;
+use crate::{error, metatable};
 
 /// Events taken in one poll.
 const EVENTS: usize = 128;
@@ -83,11 +82,7 @@ pub unsafe fn push(state: *mut lua_State) {
     unsafe {
         let memory = lua_newuserdata(state, size_of::<Mailbox>());
         ptr::write_bytes(memory.cast::<Mailbox>(), 0, 1);
-        lua_createtable(state, 0, 2);
-        lua_pushcclosure(state, collect, 0);
-        lua_setfield(state, -2, c"__gc".as_ptr());
-        lua_pushboolean(state, 0);
-        lua_setfield(state, -2, c"__metatable".as_ptr());
+        metatable::push(state, collect);
         lua_setmetatable(state, -2);
     }
 }

@@ -6,7 +6,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::connection::Connection;
-use crate::error::failure;
 use crate::lock;
 use crate::send::{copy, flags, refused};
 
@@ -102,8 +101,7 @@ pub fn begin(
     match status {
         abi::CMWS_STATUS_OK => Ok(Some(Begun { owner, connection, message, binary })),
         abi::CMWS_STATUS_WOULD_BLOCK => Ok(None),
-        abi::CMWS_STATUS_CLOSED => Err(refused(py, status, "begin")),
-        status => Err(failure(py, status)),
+        status => Err(refused(py, status, "begin")),
     }
 }
 

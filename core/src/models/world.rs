@@ -178,7 +178,7 @@ pub(super) fn send(connection: &Arc<Connection>, text: &str) -> crate::Result<()
 
 /// A message comes.
 pub(super) fn arrives(connection: &Arc<Connection>, text: &str) {
-    connection.put_back(Message { kind: MessageKind::Text, fin: true, payload: text.into() });
+    connection.put_back(Message { kind: MessageKind::Text, fin: true, payload: text.into() }).unwrap();
 }
 
 /// Takes all messages, and returns how many there were.

@@ -133,12 +133,17 @@ impl Encoder {
         length: usize,
         compressed: bool,
     ) -> Result<bool> {
-        if compressed || self.keys.is_some() {
+        let opcode = kind.map_or(Opcode::Continuation, Opcode::Data);
+        Ok(!compressed && self.header_alone(out, opcode, false, length)?)
+    }
+
+    /// Appends a header without its payload, if that need not be masked.
+    fn header_alone(&mut self, out: &mut Vec<u8>, opcode: Opcode, fin: bool, length: usize) -> Result<bool> {
+        if self.masks() {
             return Ok(false);
         }
-        let opcode = kind.map_or(Opcode::Continuation, Opcode::Data);
         let header = self.header(opcode, length, false)?;
-        Header { fin: false, ..header }.write(out);
+        Header { fin, ..header }.write(out);
         Ok(true)
     }
 
@@ -155,12 +160,8 @@ impl Encoder {
         length: usize,
         wanted: bool,
     ) -> Result<bool> {
-        let compressed = self.compressor.as_ref().is_some_and(|c| wanted && length >= c.min_size);
-        if compressed || self.keys.is_some() {
-            return Ok(false);
-        }
-        self.header(Opcode::Data(kind), length, false)?.write(out);
-        Ok(true)
+        let compressed = self.setting(length, wanted).is_some();
+        Ok(!compressed && self.header_alone(out, Opcode::Data(kind), true, length)?)
     }
 
     /// Appends a ping (RFC 6455, 5.5.2).
@@ -199,6 +200,7 @@ impl Encoder {
 }
 
 /// Appends a frame.
+#[inline]
 pub(super) fn append(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
     header.write(out);
     let start = out.len();

@@ -96,9 +96,7 @@ impl Writer {
         begun.is_new = false;
         self.sent.add_fragment(payload.len(), fin);
         if in_place {
-            self.corked = false;
-            self.write(connection, payload);
-            self.wrote(connection);
+            self.flush_with(connection, payload);
         } else {
             self.cork_or_flush(connection);
         }

@@ -181,9 +181,7 @@ impl Connection {
                 let large = if w.blocked { usize::MAX } else { limits::VECTORED };
                 if let Some(frame) = w.encoder.shared(&mut w.out, (kind, payload, compress), shared, large)? {
                     w.sent.add(payload.len());
-                    w.corked = false;
-                    w.write(self, frame);
-                    w.wrote(self);
+                    w.flush_with(self, frame);
                     return Ok(None);
                 }
             } else if payload.len() >= limits::VECTORED
@@ -191,9 +189,7 @@ impl Connection {
                 && w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
             {
                 w.sent.add(payload.len());
-                w.corked = false;
-                w.write(self, payload);
-                w.wrote(self);
+                w.flush_with(self, payload);
                 return Ok(None);
             } else if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, &w.mailbox.spare) {
                 w.out.truncate(length);
