@@ -20,7 +20,7 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test peers interop autobahn hold sanitize models mutants fuzz chaos soak bench build install script header docs lint clean setup
+.PHONY: help demo test peers interop autobahn hold sanitize valgrind models mutants fuzz chaos soak bench build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
@@ -37,6 +37,8 @@ help: ## this list
 	@echo "                          as in \`make test\`); wants a Python 2.7"
 	@echo "make sanitize             the C tests with AddressSanitizer in the library, then with"
 	@echo "                          ThreadSanitizer in it and in Rust's own, as in \`make test\`"
+	@echo "make valgrind             the C tests, the tests of Lua 5.4 and most of Python's under valgrind"
+	@echo "                          (those in C in \`make test\`)"
 	@echo "make models               what threads do to each other, in every order (loom), as in \`make test\`"
 	@echo "make mutants              breaks the library in thirty places, each of which a model has to find"
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
@@ -104,6 +106,7 @@ test: build
 	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible --no-skips
 	tools/sanitize.sh address
 	tools/sanitize.sh thread --if-possible
+	tools/valgrind.sh c
 	tools/models.sh
 	tools/fuzz.sh 5
 	$(VENV)/bin/python tests/chaos/run.py 10 1
@@ -119,6 +122,9 @@ autobahn: build
 sanitize: build/stage.stamp
 	tools/sanitize.sh address
 	tools/sanitize.sh thread
+
+valgrind: build
+	tools/valgrind.sh
 
 models: | build/setup.stamp
 	tools/models.sh

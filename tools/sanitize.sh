@@ -89,4 +89,4 @@ if [ -z "$found" ]; then
 fi
 echo "ok a fault inside the library is found ($fault)"
 
-STAGE=$stage OUT=$place/tests tests/c/run.sh "$@"
+JOBS=${JOBS:-$(nproc)} STAGE=$stage OUT=$place/tests tests/c/run.sh "$@"

@@ -10,6 +10,7 @@ need cc gcc
 need c++ g++
 need pkg-config pkg-config
 need openssl openssl
+need valgrind valgrind
 for version in 5.1 5.2 5.3 5.4; do
     need lua$version lua$version
     need_library liblua$version.so.0 liblua$version-0

@@ -140,5 +140,5 @@ long cpu_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (now.tv_sec * 1000 + now.tv_nsec / 1000000) / slowness();
 }

@@ -26,7 +26,7 @@ cmws_handle_t dial_hostile(struct loop *loop, const cmws_options_t *options, con
                            int *out_fd);
 /* Reads what comes up to a close frame, and returns its code. */
 unsigned code_of_close(int fd);
-/* What this process has computed so far. */
+/* What this process has computed so far; less, where it is slow for other reasons. */
 long cpu_ms(void);
 
 /* An offer to a server, and an answer that every client of ours takes. */

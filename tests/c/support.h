@@ -30,6 +30,8 @@ struct test {
 void test_register(struct test *test);
 void test_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4), noreturn));
+/* Ends a test that can't be made here, and says why. */
+void test_skip(const char *why) __attribute__((noreturn));
 
 /* Defines a test. Its name begins with the number of the rule that it proves. */
 #define TEST(name)                                                                                 \
@@ -116,6 +118,8 @@ cmws_connection_info_t info_of(cmws_handle_t connection);
 
 int64_t now_ms(void);
 void sleep_ms(int ms);
+/* How many times slower than usual this runs: 1, or more under valgrind (COROMEGA_SLOWNESS). */
+int slowness(void);
 /* The resident memory of this process, in KiB. */
 long resident_kib(void);
 int count_threads(const char *name); /* NULL counts all */

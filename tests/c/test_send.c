@@ -158,13 +158,13 @@ TEST(S20_corked_messages_leave_while_the_program_computes)
         pthread_join(thread, NULL);
         /* 2 ms are promised. The outer limit is far from the second that the program computes. */
         for (int i = 0; i < FRAMES; i++) {
-            CHECK(clock.arrived[i] - sent_at < 250);
+            CHECK(clock.arrived[i] - sent_at < (slowness() == 1 ? 250 : 900));
             late += clock.arrived[i] - sent_at > 10;
         }
         CHECK_OK(cmws_mailbox_close(loop.mailbox));
         close(clock.fd);
     }
-    CHECK(late <= FRAMES); /* one slow round of a busy machine is forgiven */
+    CHECK(late <= FRAMES * slowness()); /* one slow round of a busy machine is forgiven */
 }
 
 TEST(S20_what_is_sent_outside_a_batch_leaves_at_once)

@@ -180,6 +180,8 @@ TEST(S11_accepting_pauses_when_descriptors_run_out)
     int64_t end = now_ms() + PATIENCE, cpu;
     struct rlimit limit;
     char byte = 0;
+    if (slowness() > 1)
+        test_skip("valgrind counts descriptors itself, and drops what a call brings too many of");
     CHECK(pipe(port_pipe) == 0 && pipe(go_on) == 0);
     /* The clients live in a process of their own, made before the library starts anything. */
     clients = fork();

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the Lua tests: run.sh [INTERPRETER ...], by default all five. Each file is a process of its
-# own. PREFIX names the installed tree (build/stage), TEST_FILES some files instead of all.
+# own. PREFIX names the installed tree (build/stage), TEST_FILES some files instead of all,
+# UNDER a command to run the interpreter with.
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 prefix=${PREFIX:-$root/build/stage}
@@ -19,7 +20,8 @@ for interpreter in "$@"; do
     unset LUA_PATH_5_2 LUA_PATH_5_3 LUA_PATH_5_4 LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4 LUA_INIT
     for file in ${TEST_FILES:-"$here"/test_*.lua}; do
         echo "# $(basename "$interpreter") $(basename "$file")"
-        timeout "${TEST_TIMEOUT:-300}" "$interpreter" "$file"
+        # shellcheck disable=SC2086
+        timeout "${TEST_TIMEOUT:-300}" ${UNDER-} "$interpreter" "$file"
         status=$?
         if [ $status -ne 0 ]; then
             failed=1
