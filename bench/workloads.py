@@ -1,0 +1,102 @@
+"""What the load generator does, and what our figures may be beside those of a peer."""
+
+from dataclasses import dataclass, field
+
+IDLE_CONNECTIONS = 10_000
+ROOM = 1024
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`options` are the load generator's. `needs` are options of the server."""
+
+    name: str
+    options: tuple
+    unit: str = "us"
+    figure: str = "server_us"
+    needs: tuple = ()
+    # What is left over from the round before would count as this round's.
+    fresh_server: bool = False
+    # Whether TCP alone can be measured by it.
+    has_floor: bool = False
+
+    @property
+    def connections(self):
+        return int(self.options[self.options.index("--connections") + 1])
+
+
+def size_name(size):
+    for unit, shift in ("MiB", 20), ("KiB", 10):
+        if size >> shift:
+            return f"{size >> shift} {unit}"
+    return f"{size} B"
+
+
+def echo(size, connections, depth, *flags):
+    """`flags` are of --text, --compress and --tls."""
+    words = [flag.removeprefix("--").replace("tls", "TLS").replace("compress", "compressed") for flag in flags]
+    return Workload(
+        f"{' '.join([size_name(size), *words])}, {connections:,} x {depth}",
+        ("--size", size, "--connections", connections, "--depth", depth, *flags),
+        needs=tuple(flag for flag in flags if flag != "--text"),
+        has_floor=not flags,
+    )
+
+
+SMALLEST = echo(16, 1, 1)
+MANY = echo(125, 100, 1)
+DEEP = echo(125, 10, 16)
+DEEP_TEXT = echo(125, 10, 16, "--text")
+LARGE = echo(16384, 100, 1)
+LARGEST = echo(256 * 1024, 1, 1)
+CHURN = Workload("connect, upgrade, close", ("--mode", "churn", "--connections", 16))
+IDLE = Workload(
+    f"idle, {IDLE_CONNECTIONS:,} connections",
+    ("--mode", "idle", "--connections", IDLE_CONNECTIONS),
+    unit="KiB",
+    figure="resident_kib_per_connection",
+    fresh_server=True,
+)
+BROADCAST = Workload(
+    "125 B broadcast to 1,000", ("--mode", "broadcast", "--connections", 1000), needs=("--broadcast",)
+)
+
+SIZES = (16, 125, 1024, 16 * 1024, 256 * 1024, 1024 * 1024)
+SHAPES = ((1, 1), (100, 1), (10, 16), (1000, 1))
+
+
+def bounded(size, connections, depth):
+    """What is in flight stays below 256 MiB."""
+    return size * connections * depth <= 256 * 1024 * 1024
+
+
+FULL = [
+    *(echo(size, *shape) for shape in SHAPES for size in SIZES if bounded(size, *shape)),
+    *(echo(size, *shape, "--text") for size, shape in ((125, (100, 1)), (125, (10, 16)), (16384, (100, 1)))),
+    *(echo(size, *shape, "--text", "--compress") for size, shape in ((1024, (100, 1)), (16384, (10, 16)))),
+    *(echo(size, *shape, "--tls") for size, shape in ((125, (100, 1)), (125, (10, 16)), (16384, (100, 1)))),
+    BROADCAST,
+    CHURN,
+    IDLE,
+]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The most that our figures may be, as ratios to a peer's in the same rounds."""
+
+    ours: str
+    peer: str
+    most: dict = field(hash=False)
+
+
+CELLS = (SMALLEST, MANY, DEEP, DEEP_TEXT, LARGE, LARGEST)
+GATES = [
+    Gate("C", "fastwebsockets", dict(zip(CELLS, (1.6, 1.1, 0.15, 0.22, 0.8, 1.15), strict=True))),
+    Gate("Lua 5.4", "nginx, lua-resty-websocket", dict(zip(CELLS, (1.6, 0.9, 0.25, None, 0.3, 0.25), strict=True))),
+    Gate("Python callbacks, uvloop", "picows, uvloop", dict(zip(CELLS, (1.5, 0.8, 0.2, None, 0.7, 0.95), strict=True))),
+    Gate("Python awaited, uvloop", "picows, uvloop", dict(zip(CELLS, (1.8, 0.95, 0.3, None, 0.75, 1.0), strict=True))),
+    Gate("Python awaited, uvloop", "websockets, uvloop", dict(zip(CELLS, (0.35, 0.3, 0.1, None, 0.5, 0.9), strict=True))),
+]
+# KiB of resident memory for each idle connection.
+IDLE_MOST = 2.5
