@@ -93,7 +93,9 @@ class Client(WSListener):
 
 async def client(given):
     tally = program.Tally(given)
-    kept = [await ws_connect(lambda: Client(tally, given.depth), given.client) for _ in range(given.connections)]
+    kept = [
+        await ws_connect(lambda: Client(tally, given.depth), given.client) for _ in range(given.connections)
+    ]
     await tally.measure(given)
     for transport, _ in kept:
         transport.disconnect()

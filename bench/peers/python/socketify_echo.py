@@ -33,9 +33,7 @@ def serve(given):
     if given.broadcast:
         behavior["open"] = subscribe
     app.ws("/*", behavior)
-    app.listen(
-        {"host": "127.0.0.1", "port": 0}, lambda config: print("LISTENING", config.port, flush=True)
-    )
+    app.listen({"host": "127.0.0.1", "port": 0}, lambda config: print("LISTENING", config.port, flush=True))
     app.run()
 
 
