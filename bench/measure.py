@@ -17,13 +17,16 @@ class Server:
     """The process of a subject that serves; `options` are the server's."""
 
     def __init__(self, subject, options):
-        self.process = subprocess.Popen(
-            [str(part) for part in (*subject.server, *options)],
-            env={**os.environ, **subject.environment},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        try:
+            self.process = subprocess.Popen(
+                [str(part) for part in (*subject.server, *options)],
+                env={**os.environ, **subject.environment},
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        except OSError as e:
+            raise Failed(f"{subject.name} did not start: {e}") from None
         ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
         line = self.process.stdout.readline() if ready else ""
         if not line.startswith("LISTENING "):

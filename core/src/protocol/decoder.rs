@@ -257,7 +257,13 @@ impl Decoder {
                     inflater.finish(&mut message.payload, most)?;
                 }
             }
-            _ => message.payload.extend_from_slice(piece),
+            _ => {
+                if ends {
+                    // Twice the room for the last few bytes would be had, faulted in and given back.
+                    message.payload.reserve_exact(piece.len());
+                }
+                message.payload.extend_from_slice(piece);
+            }
         }
         let new = &message.payload[known..];
         out.size += new.len();
@@ -310,7 +316,8 @@ impl Decoder {
         let left = usize::try_from(frame.length).unwrap_or(usize::MAX);
         let payload = &mut message.payload;
         if payload.capacity() - payload.len() < left.min(limits::IN_PLACE) {
-            payload.reserve_exact(left.min(payload.len().max(limits::READ_BUFFER)));
+            // A little more than twice as much: else headers alone would leave a small rest.
+            payload.reserve_exact(left.min(payload.len().max(limits::READ_BUFFER) + limits::IN_PLACE));
         }
         let most = left.min(payload.capacity() - payload.len());
         Some((payload, most))
