@@ -266,7 +266,8 @@ void chaos_host_end(struct host *host, int abrupt)
     if (abrupt)
         pthread_join(host->thread, NULL);
     for (int pair = 0; pair < PAIRS; pair++)
-        cmws_message_release(&host->ends[pair][SERVER].message, sizeof(cmws_message_t), 1);
+        for (int role = CLIENT; role <= SERVER; role++)
+            free(host->ends[pair][role].text);
     free(host);
 }
 

@@ -28,12 +28,20 @@ struct listener {
     char review[8];
 };
 
-/* One end of a pair. The server's keeps the message for which there was no room. */
+/* One end of a pair. Broken off: a message stays half, this one's or the other end's. */
 struct end {
     cmws_handle_t handle, listener;
-    bool open, stopping, done;
+    enum role role;
+    bool open, stopping, done, breaking, leaves_half;
     int64_t sent, received, next; /* next: when the client goes on */
-    cmws_message_t message;
+    /* What has come of a message, or all of it; the server's keeps that for which there was no room. */
+    uint8_t *text;
+    size_t length;
+    uint32_t kind;
+    bool whole;
+    /* The message that it sends in fragments, if not 0, and how much of it. */
+    uint64_t message;
+    size_t written;
 };
 
 struct host {

@@ -4,6 +4,8 @@ import ctypes
 import threading
 from concurrent.futures import Future
 
+from messages import WITHIN
+
 from hosts import ROOT, compile_c
 
 HERE = ROOT / "tests/chaos"
@@ -30,6 +32,8 @@ FUNCTIONS = {
     "pair_give": (HANDLE, HOST, INT, INT, NUMBER, NUMBER),
     "pair_take": (INT, HOST, INT, INT, HANDLE, ctypes.c_int64, ctypes.c_int64),
     "pair_forget": (None, HOST, INT, INT),
+    "pair_break": (None, HOST, INT, INT, INT),
+    "pair_broken": (INT, HOST, INT, INT, NUMBER, NUMBER),
     "pair_progress": (ctypes.c_int64, HOST, INT, INT, INT),
 }
 
@@ -148,17 +152,30 @@ class CHost:
     def pair_connect(self, pair, url, options):
         return "ok" if self.library.chaos_pair_connect(self.host, pair, url.encode(), lines(options)) == 0 else "failed"
 
-    def pair_give(self, pair, role):
+    def _counts(self, function, pair, role):
         sent, received = ctypes.c_int64(), ctypes.c_int64()
-        out = ctypes.byref(sent), ctypes.byref(received)
-        handle = self.library.chaos_pair_give(self.host, pair, ROLES[role], *out)
-        return handle, sent.value, received.value
+        result = function(self.host, pair, ROLES[role], ctypes.byref(sent), ctypes.byref(received))
+        return result, sent.value, received.value
 
-    def pair_take(self, pair, role, handle, sent, received):
+    def pair_give(self, pair, role):
+        """Within a message that it sends, an end does not move."""
+        result = self._counts(self.library.chaos_pair_give, pair, role)
+        return result if result[0] else WITHIN
+
+    def pair_take(self, pair, role, fragments, handle, sent, received):
         status = self.library.chaos_pair_take(self.host, pair, ROLES[role], handle, sent, received)
         if status != 0:
             self.failed(f"pair {pair}: C can't take the {role} over: status {status}")
         return "ok"
+
+    def pair_break(self, pair, role, leaves_half):
+        self.library.chaos_pair_break(self.host, pair, ROLES[role], leaves_half)
+        return "ok"
+
+    def pair_broken(self, pair, role):
+        """How many it has sent and received; None while it has not ended."""
+        done, *counts = self._counts(self.library.chaos_pair_broken, pair, role)
+        return tuple(counts) if done else None
 
     def pair_forget(self, pair, role):
         self.library.chaos_pair_forget(self.host, pair, ROLES[role])

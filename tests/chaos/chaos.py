@@ -135,6 +135,7 @@ class Chaos:
         world.end()
         world.hostile.end()
         say(f"{number} actions; {pairs[0]} numbered messages came back, in order, over {pairs[1]} moves of an end")
+        say(f"{pairs[2]} pairs were broken off by a message that stayed half")
 
     def _look_after(self, world, under_way, seen):
         now = time.monotonic()

@@ -1,6 +1,10 @@
 """The numbered messages of the pairs: what number n is, each language works out by itself."""
 
 WINDOW = 8  # that are under way at a time
+# What a message begins with that nobody finishes, and that nobody may therefore get as a whole.
+HALF = "half"
+UNFINISHED = (1011, "a message was not finished")
+WITHIN = "within a message"  # where an end can't be given away
 
 
 def size_of(n):
@@ -12,6 +16,20 @@ def size_of(n):
 
 
 def message(n):
-    """Text, or bytes for each third."""
-    text = f"{n}:" + "x" * size_of(n)
+    """Text, or bytes for each third. Its characters have two bytes, between which it is never cut."""
+    text = f"{n}:" + "ü" * size_of(n)
     return text.encode() if n % 3 == 0 else text
+
+
+def is_in_fragments(n):
+    return n % 5 == 2
+
+
+def has_pauses(n):
+    return n % 40 == 7
+
+
+def parts(text):
+    """As what a message leaves that is sent in fragments."""
+    size = len(text) // 4 + 1
+    return (text[at : at + size] for at in range(0, len(text), size))

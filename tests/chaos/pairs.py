@@ -1,24 +1,30 @@
 """Pairs that behave: numbered messages go out all the time, and each comes back once and in order.
 
-The ends of a pair begin in two languages, and move from host to host as the schedule has it.
+The ends of a pair begin in two languages, and move from host to host as the schedule has it. Some of
+the messages are sent in fragments. Where an end leaves one half, the other gets all that were before
+it and then 1011, and the pair begins anew.
 """
 
 import threading
 import time
 from concurrent.futures import Future
 
+from messages import WITHIN
 from schedule import LASTING, PAIRS
 
 PATIENCE = 60
 PLAIN = {"close_timeout": 30, "open_timeout": 30}
 DEFLATE = {"compression": 1, "context_takeover": 1, "compression_min_size": 0}
+# The options of both sides, and the ends that receive in fragments.
+KINDS = [({}, ["server"]), (DEFLATE, []), ("tls", ["client"]), (DEFLATE, ["client", "server"])]
 
 
 class Pair:
     def __init__(self):
         self.place = {}  # of each end: the host where it is
-        self.moving = {}  # of each end: the future of its last move
-        self.moves = 0
+        self.moving = {}  # of each end: the future of its last move, or of the last break
+        self.moves = self.breaks = 0
+        self.before = 0  # messages that came back before the last break
 
 
 class Pairs:
@@ -28,19 +34,27 @@ class Pairs:
         self.lock = threading.Lock()
 
     def start(self):
-        certificates = self.world.certificates
         for number, pair in enumerate(self.pairs):
-            ours, theirs = number % LASTING, (number + 1) % LASTING
-            pair.place = {"client": ours, "server": theirs}
-            server = PLAIN | (DEFLATE if number == 1 else certificates.server if number == 2 else {})
-            client = PLAIN | (DEFLATE if number == 1 else certificates.client if number == 2 else {})
-            _, port = self.world.hosts[theirs].call("pair_listen", number, server).result(PATIENCE)
-            url = f"{'wss' if number == 2 else 'ws'}://localhost:{port}/"
-            result = self.world.hosts[ours].call("pair_connect", number, url, client).result(PATIENCE)
-            assert result == "ok", result
-        # Each has to work before it may move.
-        for number, pair in enumerate(self.pairs):
-            self._wait_for(number, "client", 10)
+            pair.place = {"client": number % LASTING, "server": (number + 1) % LASTING}
+            self._open(number)
+        for number in range(PAIRS):
+            self._wait_for(number)
+
+    def _call(self, name, number, role, *arguments):
+        host = self.world.hosts[self.pairs[number].place[role]]
+        return host.call(name, number, *arguments).result(PATIENCE)
+
+    def _options(self, number, role):
+        kind, in_fragments = KINDS[number]
+        options = getattr(self.world.certificates, role) if kind == "tls" else kind
+        return PLAIN | options | ({"fragments": 1} if role in in_fragments else {})
+
+    def _open(self, number):
+        """Both ends, where they are to be."""
+        _, port = self._call("pair_listen", number, "server", self._options(number, "server"))
+        url = f"{'wss' if KINDS[number][0] == 'tls' else 'ws'}://localhost:{port}/"
+        result = self._call("pair_connect", number, "client", url, self._options(number, "client"))
+        assert result == "ok", result
 
     def progress(self, number, role="client"):
         """How many messages came back; None while that end moves."""
@@ -48,11 +62,12 @@ class Pairs:
         future = pair.moving.get(role)
         if future is not None and not future.done():
             return None
-        return self.world.hosts[pair.place[role]].call("pair_progress", number, role).result(PATIENCE)
+        return self._call("pair_progress", number, role, role)
 
-    def _wait_for(self, number, role, count):
+    def _wait_for(self, number):
+        """It has to work before it may move."""
         deadline = time.monotonic() + PATIENCE
-        while (self.progress(number, role) or 0) < count:
+        while self._call("pair_progress", number, "client", "client") < 10:
             if time.monotonic() > deadline:
                 self.failed(f"pair {number} stands still")
                 return
@@ -73,11 +88,15 @@ class Pairs:
 
         def given(future):
             result = future.result()
+            if result == WITHIN:
+                out.set_result(result)
+                return
             if not isinstance(result, tuple):
                 self.failed(f"pair {number}: the {role} can't be given away: {result}")
                 out.set_result(result)
                 return
-            target.call("pair_take", number, role, *result).add_done_callback(taken)
+            in_fragments = role in KINDS[number][1]
+            target.call("pair_take", number, role, in_fragments, *result).add_done_callback(taken)
 
         def taken(future):
             if future.result() != "ok":
@@ -93,8 +112,51 @@ class Pairs:
         source.call("pair_give", number, role).add_done_callback(given)
         return out
 
+    def break_off(self, number, role):
+        """One end leaves a message half. All before it come to the other one, and no more."""
+        pair = self.pairs[number]
+        out = Future()
+        if not all(future.done() for future in pair.moving.values()):
+            out.set_result("it moves")
+            return out
+        pair.moving = {"client": out, "server": out}
+
+        def work():
+            try:
+                self._break(number, role, "server" if role == "client" else "client")
+            except Exception as error:
+                self.failed(f"pair {number}, broken off by the {role}: {error!r}")
+            out.set_result("ok")
+
+        threading.Thread(target=work, name="breaks a pair off").start()
+        return out
+
+    def _break(self, number, role, other):
+        pair = self.pairs[number]
+        # Whoever expects it is told first.
+        for each in (other, role):
+            self._call("pair_break", number, each, each, each == role)
+        counts = {each: self._broken(number, each) for each in (other, role)}
+        if counts[other][1] != counts[role][0]:
+            self.failed(f"pair {number}: {counts[other][1]} came of {counts[role][0]} before a half message of the {role}")
+        for each in (other, role):
+            self._call("pair_forget", number, each, each)
+        pair.before += counts["client"][1]
+        pair.breaks += 1
+        self._open(number)
+        self._wait_for(number)
+
+    def _broken(self, number, role):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            counts = self._call("pair_broken", number, role, role)
+            if counts is not None:
+                return counts
+            assert time.monotonic() < deadline, f"the {role} does not end"
+            time.sleep(0.01)
+
     def stop(self):
-        """Lets what is under way come back, and closes. Returns how many came back, and all moves."""
+        """Lets what is under way come back, and closes. Returns how many came back, moves and breaks."""
         total = 0
         for number, pair in enumerate(self.pairs):
             for future in pair.moving.values():
@@ -110,10 +172,10 @@ class Pairs:
                     echoed = self.progress(number, "server")
                     if echoed != count:
                         self.failed(f"pair {number}: {count} came back of {echoed} that came")
-                    total += count
+                    total += count + pair.before
                     break
                 if time.monotonic() > deadline:
                     self.failed(f"pair {number} does not come to its end")
                     break
                 time.sleep(0.01)
-        return total, sum(pair.moves for pair in self.pairs)
+        return total, sum(pair.moves for pair in self.pairs), sum(pair.breaks for pair in self.pairs)

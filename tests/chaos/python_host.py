@@ -7,7 +7,7 @@ import traceback
 from concurrent.futures import Future
 
 import coromega_ws as coromega
-from messages import WINDOW, message
+from python_pairs import PairEnds
 
 ROOM = 12  # connections that a host keeps; the oldest has to go for the next
 LISTENERS = 4
@@ -18,16 +18,7 @@ class Thrown(Exception):
     """What callbacks throw on purpose."""
 
 
-class PairEnd:
-    """One end of a pair, and how far it is. Only its own task takes messages."""
-
-    def __init__(self, role, conn, sent=0, received=0):
-        self.role, self.conn, self.sent, self.received = role, conn, sent, received
-        self.giving = self.stopping = False
-        self.task = None
-
-
-class PythonHost:
+class PythonHost(PairEnds):
     language = "python"
 
     def __init__(self, failed, new_loop=asyncio.new_event_loop):
@@ -312,90 +303,3 @@ class PythonHost:
 
         coromega.start_new(throw)
         return "ok"
-
-    # The ends of the pairs.
-
-    async def pair_listen(self, pair, options):
-        listener = coromega.create_websocket_server("127.0.0.1", 0, **options)
-
-        def greet(conn):
-            self._adopt(pair, PairEnd("server", conn))
-            listener.close()
-
-        listener.when_new_conn(greet)
-        return listener.address
-
-    async def pair_connect(self, pair, url, options):
-        self._adopt(pair, PairEnd("client", await coromega.connect_to_websocket(url, **options)))
-        return "ok"
-
-    def _adopt(self, pair, end):
-        self.ends[pair, end.role] = end
-        end.task = self._task(self._serve(pair, end))
-
-    async def pair_give(self, pair, role):
-        end = self.ends[pair, role]
-        end.giving = True
-        await end.task
-        return end.conn.handle, end.sent, end.received
-
-    async def pair_take(self, pair, role, handle, sent, received):
-        self._adopt(pair, PairEnd(role, coromega.from_handle(handle), sent, received))
-        return "ok"
-
-    async def pair_forget(self, pair, role):
-        self.ends.pop((pair, role), None)
-        return "ok"
-
-    async def pair_progress(self, pair, role):
-        return self.ends[pair, role].received
-
-    async def pair_stop(self, pair):
-        end = self.ends[pair, "client"]
-        end.stopping = True
-        await end.task
-        await end.conn.close()
-        return end.received
-
-    async def _serve(self, pair, end):
-        try:
-            await (self._ask if end.role == "client" else self._echo)(end)
-        except (asyncio.CancelledError, GeneratorExit):
-            raise
-        except BaseException as error:
-            self.failed(f"pair {pair}, {end.role} in python, {end.sent} sent, {end.received} received: {error!r}")
-
-    @staticmethod
-    async def _send(conn, text):
-        await (conn.send_message(text) if isinstance(text, str) else conn.send_binary(text))
-
-    async def _ask(self, end):
-        while not end.giving and not (end.stopping and end.sent == end.received):
-            while not end.stopping and end.sent - end.received < WINDOW:
-                await self._send(end.conn, message(end.sent))
-                end.sent += 1
-            try:
-                text = await end.conn.receive_message(timeout=0.05)
-            except TimeoutError:
-                continue
-            if text is None:
-                raise AssertionError(f"it ended: {end.conn.close_code} {end.conn.close_reason}")
-            if text != message(end.received):
-                raise AssertionError(f"got {text[:40]!r} of {len(text)}")
-            end.received += 1
-            if end.received % WINDOW == 0:
-                await asyncio.sleep(0.005)
-
-    async def _echo(self, end):
-        while not end.giving:
-            try:
-                text = await end.conn.receive_message(timeout=0.05)
-            except TimeoutError:
-                continue
-            if text is None:
-                if end.conn.close_code != 1000:
-                    raise AssertionError(f"it ended: {end.conn.close_code} {end.conn.close_reason}")
-                return
-            end.received += 1
-            await self._send(end.conn, text)
-            end.sent += 1

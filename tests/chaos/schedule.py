@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 HOSTS = 6  # three that last and hold the ends of the pairs, and three that are ended and made anew
 LASTING = 3
-PAIRS = 3
+PAIRS = 4
 LUAS = ["lua51", "lua52", "lua53", "lua54", "luajit21"]
 BEHAVIOURS = ["echo", "take", "deaf", "throw", "slow", "close", "flood", "drop"]
 SIZES = [0, 1, 20, 125, 126, 1000, 5000, 65535, 65536, 150_000]
@@ -128,6 +128,11 @@ def move_end(r):
     return r.randrange(PAIRS), r.choice(["client", "server"]), r.randrange(1, LASTING)
 
 
+def break_off(r):
+    """One end of a pair leaves a message half."""
+    return r.randrange(PAIRS), r.choice(["client", "server"])
+
+
 def close_listener(r):
     return r.randrange(HOSTS), nth(r), r.choice([0, 0, 0.05, 0.5])
 
@@ -161,6 +166,7 @@ ACTIONS = {
     close: 5,
     move: 10,
     move_end: 5,
+    break_off: 2,
     close_listener: 4,
     hostile_client: 14,
     hostile_server: 10,

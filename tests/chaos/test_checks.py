@@ -24,7 +24,7 @@ class Liar(PythonHost):
         first, second = [await end.conn.receive_message() for _ in range(2)]
         answers = {"swapped": [second, first], "twice": [first, first], "lost": [second]}[self.way]
         for text in answers:
-            await self._send(end.conn, text)
+            await end.send(text)
         await end.conn.receive_message()
 
 

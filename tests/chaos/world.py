@@ -138,6 +138,9 @@ class World:
     def move_end(self, pair, role, step):
         return self.pairs.move(pair, role, step)
 
+    def break_off(self, pair, role):
+        return self.pairs.break_off(pair, role)
+
     def hostile_client(self, way, n, seed):
         address = self.address(n)
         if address is None or address[2] == 0:
