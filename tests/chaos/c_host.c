@@ -70,8 +70,7 @@ static void start_closing(struct conn *conn, uint16_t code)
     conn->kept = false;
 }
 
-/* The n-th of those that are kept, counted around. */
-static struct conn *nth(struct host *host, int n)
+struct conn *conn_nth(struct host *host, int n)
 {
     int count = 0;
     for (int i = 0; i < CONNECTIONS; i++)
@@ -93,7 +92,8 @@ static void keep(struct host *host, cmws_handle_t handle, enum behaviour behavio
         cmws_connection_free(handle);
         return;
     }
-    *conn = (struct conn){handle, behaviour, open, true, 0, now_ms(), open ? 0 : now_ms() + PATIENCE_MS};
+    *conn = (struct conn){.handle = handle, .behaviour = behaviour, .open = open, .kept = true, .since = now_ms()};
+    conn->deadline = open ? 0 : conn->since + PATIENCE_MS;
     for (int i = 0; i < CONNECTIONS; i++) {
         struct conn *other = &host->conns[i];
         if (other->handle == 0 || !other->kept || other == conn)
@@ -122,14 +122,15 @@ static void answer(struct conn *conn, const cmws_message_t *message)
     free(text);
 }
 
-static void take(struct conn *conn, int most)
+static void take(struct host *host, struct conn *conn, int most)
 {
     cmws_message_t message;
     size_t count;
     while (most-- > 0 && conn->handle != 0 &&
            cmws_connection_receive(conn->handle, &message, sizeof message, 1, &count) == CMWS_STATUS_OK &&
            count == 1) {
-        if (conn->behaviour == ECHO)
+        bool whole = came_whole(host, conn, &message);
+        if (conn->behaviour == ECHO && whole)
             answer(conn, &message);
         else if (conn->behaviour == CLOSE)
             start_closing(conn, 4001);
@@ -216,11 +217,14 @@ static void round_of(struct host *host)
             continue;
         if (conn->deadline != 0 && now > conn->deadline)
             host_failed(host, "C: connection %llu neither opens nor ends", (unsigned long long)conn->handle);
+        write_on(host, conn);
         if (!conn->open || conn->behaviour == DEAF)
             continue;
         if (conn->behaviour == FLOOD)
             flood(conn);
-        take(conn, conn->behaviour == SLOW ? 1 : 1000);
+        if (conn->behaviour == PARTS && conn->flooded++ == 0)
+            begin(conn, CMWS_MESSAGE_TEXT, 0, 1000, 100, true);
+        take(host, conn, conn->behaviour == SLOW ? 1 : 1000);
     }
 }
 
@@ -324,7 +328,7 @@ cmws_status_t chaos_send(struct host *host, int n, int binary, size_t size, int 
     cmws_status_t status = CMWS_STATUS_OK;
     memset(text, 'm', size + 1);
     pthread_mutex_lock(&host->lock);
-    conn = nth(host, n);
+    conn = conn_nth(host, n);
     for (int i = 0; conn != NULL && i < count && status == CMWS_STATUS_OK; i++)
         status = cmws_connection_send(conn->handle, binary ? CMWS_MESSAGE_BINARY : CMWS_MESSAGE_TEXT, text, size,
                                       CMWS_SEND_NOTIFY | (compress ? 0 : CMWS_SEND_UNCOMPRESSED));
@@ -358,7 +362,7 @@ cmws_handle_t chaos_one(struct host *host, int what, int n, int code)
     cmws_connection_info_t info;
     struct conn *conn;
     pthread_mutex_lock(&host->lock);
-    conn = nth(host, n);
+    conn = conn_nth(host, n);
     if (conn != NULL) {
         handle = conn->handle;
         if (what == 'c')

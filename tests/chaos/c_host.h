@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum { ROOM = 12, LISTENERS = 4, CONNECTIONS = 512, PAIRS = 8, WINDOW = 8 };
-enum behaviour { ECHO, TAKE, DEAF, FREE_IT, SLOW, CLOSE, FLOOD, DROP };
+enum behaviour { ECHO, TAKE, DEAF, FREE_IT, SLOW, CLOSE, FLOOD, DROP, PARTS };
 enum role { CLIENT, SERVER, ROLES };
 
 struct conn {
@@ -20,6 +20,12 @@ struct conn {
     bool open, kept;
     int flooded;
     int64_t since, deadline; /* by when it must have opened or ended; 0: no matter */
+    bool within, half;       /* of what it receives: within a message, and one that must not come whole */
+    /* What it sends in fragments, if message is not 0: so many more parts of that size. */
+    uint64_t message;
+    int parts;
+    size_t size;
+    bool finishes;
 };
 
 struct listener {
@@ -57,8 +63,16 @@ struct host {
 
 int64_t now_ms(void);
 void host_failed(struct host *host, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The n-th of the connections that are kept, counted around. */
+struct conn *conn_nth(struct host *host, int n);
 /* Options as lines of name=value; what is no number is a text. */
 bool options_read(cmws_options_t *options, const char *lines);
+
+/* Whether a message has come whole with this part. One that stays half must not. */
+bool came_whole(struct host *host, struct conn *conn, const cmws_message_t *part);
+cmws_status_t begin(struct conn *conn, uint32_t kind, uint32_t flags, size_t size, int parts, bool finishes);
+/* Goes on with what a connection sends in fragments: with one of them in a round. */
+void write_on(struct host *host, struct conn *conn);
 
 /* The pairs' half of an event and of a round; true if the handle is one of theirs. */
 bool pair_event(struct host *host, const cmws_event_t *event);

@@ -9,7 +9,7 @@ from messages import WITHIN
 from hosts import ROOT, compile_c
 
 HERE = ROOT / "tests/chaos"
-BEHAVIOURS = {"echo": 0, "take": 1, "deaf": 2, "throw": 3, "slow": 4, "close": 5, "flood": 6, "drop": 7}
+BEHAVIOURS = {"echo": 0, "take": 1, "deaf": 2, "throw": 3, "slow": 4, "close": 5, "flood": 6, "drop": 7, "parts": 8}
 SLOW = ["wait", "drop_newest", "drop_oldest", "close"]
 ROLES = {"client": 0, "server": 1}
 HOST, TEXT, INT, HANDLE, SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_size_t
@@ -21,6 +21,7 @@ FUNCTIONS = {
     "listen": (INT, HOST, TEXT, TEXT, INT, TEXT),
     "connect": (INT, HOST, TEXT, TEXT, INT),
     "send": (INT, HOST, INT, INT, SIZE, INT, INT),
+    "write": (INT, HOST, INT, INT, SIZE, INT, INT, INT),
     "send_to_many": (INT, HOST, INT, SIZE),
     "one": (HANDLE, HOST, INT, INT, INT),
     "take": (INT, HOST, HANDLE, INT),
@@ -40,7 +41,7 @@ FUNCTIONS = {
 
 def load():
     """The functions of the C half, compiled as any program is."""
-    sources = [HERE / name for name in ("c_host.c", "c_pairs.c", "c_fork.c")]
+    sources = [HERE / name for name in ("c_host.c", "c_pairs.c", "c_fragments.c", "c_fork.c")]
     shared = compile_c(sources[0], ROOT / "build/tests/chaos/c_host.so", "-shared", "-fPIC", "-g", *sources[1:])
     library = ctypes.CDLL(str(shared))
     for name, (result, *arguments) in FUNCTIONS.items():
@@ -96,6 +97,9 @@ class CHost:
 
     def send(self, n, binary, size, count, compress):
         return self.library.chaos_send(self.host, n, binary, size, count, compress)
+
+    def write(self, n, binary, size, count, whole, compress):
+        return self.library.chaos_write(self.host, n, binary, size, count, whole, compress)
 
     def send_to_many(self, slow, size, compress):
         return self.library.chaos_send_to_many(self.host, SLOW.index(slow), size)

@@ -5,8 +5,7 @@ local unpack = table.unpack or unpack
 
 local ROOM, LISTENERS = 12, 4 -- what it keeps; the oldest has to go for the next
 local THROWN = "thrown on purpose"
-local conns, listeners, ends = {}, {}, {}
-local commands, adopt = {}, nil
+local conns, listeners, commands = {}, {}, {}
 
 coromega:on_error(function(err)
   if not tostring(err):find(THROWN, 1, true) then failed("lua: " .. tostring(err)) end
@@ -28,25 +27,68 @@ end
 
 local behaviours = {}
 
+local function check(text)
+  if text and text:sub(1, 4) == "half" then failed("lua: a message that stayed half came whole") end
+end
+
+-- The next message, or its first part where it comes in fragments; nil and why there is none.
+local function receive(conn, timeout)
+  local text, kind, fin
+  if conn._record.fragments then
+    text, kind, fin = conn:receive_fragment(timeout)
+    local part, why = text, kind
+    while part and not fin do part, why, fin = conn:receive_fragment(timeout) end
+    if not part then return nil, why end
+  else
+    text, kind = conn:receive_message(timeout)
+  end
+  check(text)
+  return text, kind
+end
+
+-- Has a function called with every message.
+local function each(conn, fn)
+  if not conn._record.fragments then return conn:when_new_msg(fn) end
+  aside(function()
+    repeat
+      local text, kind = receive(conn)
+      fn(text, kind)
+    until not text
+  end)
+end
+
+-- A message in fragments, with pauses. One that stays half is left to the collector.
+local function write(conn, binary, size, count, whole, how)
+  local text = (whole and "m" or "half") .. ("m"):rep(size)
+  local writer, err = conn[binary and "begin_binary" or "begin_message"](conn, how)
+  for _ = 1, writer and count or 0 do
+    err = writer:write(text)
+    if err then return err end
+    coromega:sleep(0.005)
+  end
+  return err or whole and writer:finish() or nil
+end
+
 -- An answer is not answered again.
 function behaviours.echo(conn)
-  conn:when_new_msg(function(message, kind)
+  each(conn, function(message, kind)
+    check(message)
     if not message or message:sub(1, 1) ~= "m" then return end
     local text = "e" .. message:sub(2)
     if kind == "binary" then conn:send_binary(text) else conn:send_message(text) end
   end)
 end
 
-function behaviours.throw(conn) conn:when_new_msg(throw) end
+function behaviours.throw(conn) each(conn, throw) end
 
 function behaviours.close(conn)
-  conn:when_new_msg(function(message)
+  each(conn, function(message)
     if message then conn:close(4001, "on the first message") end
   end)
 end
 
 local function take(conn, pause)
-  while conn:receive_message() do
+  while receive(conn) do
     if pause then coromega:sleep(pause) end
   end
 end
@@ -61,6 +103,12 @@ function behaviours.flood(conn)
       if conn:send_message(("f"):rep(n * 37 % 2000)) then return end
     end
     conn:close()
+  end)
+end
+
+function behaviours.parts(conn)
+  aside(function()
+    if not write(conn, false, 1000, 100, true) then conn:close() end
   end)
 end
 
@@ -126,6 +174,13 @@ function commands.send(n, binary, size, count, compress)
   return "ok"
 end
 
+function commands.write(n, binary, size, count, whole, compress)
+  local i = index(conns, n)
+  if not i then return "nothing" end
+  aside(write, conns[i], binary, size, count, whole, not compress and { compress = false } or nil)
+  return "ok"
+end
+
 function commands.send_to_many(slow, size, compress)
   local to = { unpack(conns) }
   aside(function() coromega:send_to_many(to, ("m"):rep(size), { slow = slow, compress = compress }) end)
@@ -156,13 +211,13 @@ end
 function commands.cancel(n)
   local i = index(conns, n)
   if not i then return "nothing" end
-  local message, why = conns[i]:receive_message(0.001 * (n % 3))
+  local message, why = receive(conns[i], 0.001 * (n % 3))
   return message and "ok" or why
 end
 
 function commands.replace(n)
   local i = index(conns, n)
-  if not i then return "nothing" end
+  if not i or conns[i]._record.fragments then return "nothing" end
   conns[i]:when_new_msg(n % 2 == 0 and function() end or nil)
   return "ok"
 end
@@ -235,174 +290,7 @@ function commands.throw()
   return "ok"
 end
 
--- The ends of the pairs -----------------------------------------------------------------------
-
-local function message_of(n)
-  local size = n % 1009 == 1008 and 300000 or n % 97 == 96 and 70000 or n * 7919 % 300
-  return ("%d:%s"):format(n, ("\195\188"):rep(size)), n % 3 == 0
-end
-
-local function send_in_fragments(conn, text, binary, pauses)
-  local writer, err = conn[binary and "begin_binary" or "begin_message"](conn)
-  if err then return err end
-  local size = math.floor(#text / 4) + 1
-  for at = 1, #text, size do
-    err = writer:write(text:sub(at, at + size - 1))
-    if err then return err end
-    if pauses then coromega:sleep(0.005) end
-  end
-  return writer:finish()
-end
-
--- Sends the next message; none once the pair has been broken off.
-local function send(e, text, binary)
-  local err
-  if e.sent % 5 == 2 then
-    err = send_in_fragments(e.conn, text, binary, e.sent % 40 == 7)
-  elseif binary then
-    err = e.conn:send_binary(text)
-  else
-    err = e.conn:send_message(text)
-  end
-  if not err then
-    e.sent = e.sent + 1
-  elseif err == "closed" and e.breaking then
-    e.stopping = true
-  else
-    error("send: " .. err)
-  end
-end
-
--- A writer that is thrown away.
-local function leave_half(e)
-  e.leaves_half, e.stopping = nil, true
-  local err = assert(e.conn:begin_message()):write("half")
-  if err then error("write: " .. err) end
-  collectgarbage()
-  collectgarbage()
-end
-
-local function receive_whole(e)
-  if not e.fragments then return e.conn:receive_message(0.05) end
-  local got, pause = {}, 0.05
-  while true do
-    local data, kind, fin, reason = e.conn:receive_fragment(pause)
-    if not data then return nil, kind, fin, reason end
-    got[#got + 1] = data
-    if fin then return table.concat(got), kind end
-    pause = nil
-  end
-end
-
--- Only its own coroutine takes an end's messages. False: the connection has ended.
-local function receive(e)
-  local text, kind, code, reason = receive_whole(e)
-  if text or kind == "timeout" then return text, kind == "binary" end
-  if e.breaking and code == 1011 and reason == "a message was not finished" then return false end
-  if e.role == "server" and code == 1000 and not e.breaking then return false end
-  error(("it ended: %s %s %s"):format(tostring(kind), tostring(code), tostring(reason)))
-end
-
-local roles = {}
-
-function roles.client(e)
-  while not e.giving and (e.breaking or not e.stopping or e.sent > e.received) do
-    if e.leaves_half then leave_half(e) end
-    while not e.stopping and not e.leaves_half and e.sent - e.received < WINDOW do
-      send(e, message_of(e.sent))
-    end
-    local text, binary = receive(e)
-    if text == false then return end
-    if text then
-      local wanted, kind = message_of(e.received)
-      if text ~= wanted or binary ~= kind then error(("got %q of %d"):format(text:sub(1, 40), #text)) end
-      e.received = e.received + 1
-      if e.received % WINDOW == 0 then coromega:sleep(0.005) end
-    end
-  end
-end
-
-function roles.server(e)
-  while not e.giving do
-    if e.leaves_half then leave_half(e) end
-    local text, binary = receive(e)
-    if text == false then return end
-    if text then
-      e.received = e.received + 1
-      if not e.stopping then send(e, text, binary) end
-    end
-  end
-end
-
-function adopt(pair, role, conn, fragments, sent, received)
-  local e = { role = role, conn = conn, fragments = fragments, sent = sent, received = received }
-  ends[pair .. role] = e
-  coromega:start_new(function()
-    local ok, err = coromega.pcall(roles[role], e)
-    e.done = true
-    if not ok then
-      failed(("pair %d, %s in lua, %d sent, %d received: %s"):format(pair, role, e.sent, e.received, tostring(err)))
-    end
-  end)
-end
-
-function commands.pair_listen(pair, options)
-  local listener = coromega:create_websocket_server("127.0.0.1", 0, options)
-  listener:when_new_conn(function(conn)
-    adopt(pair, "server", conn, options.fragments, 0, 0)
-    listener:close()
-  end)
-  return listener:address()
-end
-
-function commands.pair_connect(pair, url, options)
-  local conn = assert(coromega:connect_to_websocket(url, nil, options))
-  adopt(pair, "client", conn, options.fragments, 0, 0)
-  return "ok"
-end
-
-local function wait_for(e)
-  while not e.done do coromega:sleep(0.002) end
-end
-
-function commands.pair_give(pair, role)
-  local e = ends[pair .. role]
-  e.giving = true
-  wait_for(e)
-  return e.conn:handle(), e.sent, e.received
-end
-
-function commands.pair_take(pair, role, fragments, handle, sent, received)
-  adopt(pair, role, assert(coromega:from_handle(handle)), fragments, sent, received)
-  return "ok"
-end
-
-function commands.pair_forget(pair, role)
-  ends[pair .. role] = nil
-  return "ok"
-end
-
-function commands.pair_progress(pair, role) return ends[pair .. role].received end
-
-function commands.pair_stop(pair)
-  local e = ends[pair .. "client"]
-  e.stopping = true
-  wait_for(e)
-  e.conn:close()
-  return e.received
-end
-
-function commands.pair_break(pair, role, leaves_half)
-  local e = ends[pair .. role]
-  e.breaking, e.leaves_half = true, leaves_half
-  return "ok"
-end
-
-function commands.pair_broken(pair, role)
-  local e = ends[pair .. role]
-  wait_for(e)
-  return e.sent, e.received
-end
+require("host_pairs")(commands, failed, WINDOW)
 
 local function command(id, name, ...)
   local arguments, count = { ... }, select("#", ...)

@@ -89,9 +89,12 @@ async def misbehave(way, reader, writer, r, masked):
         send(2, BOMB, first=0x40)
         await asyncio.sleep(0.5)
     elif way == "fragments":
-        send(1, b"m", final=False)
+        whole = r.random() < 0.5
+        send(1, b"m" if whole else b"half", final=False)
         for _ in range(r.choice([10, 3000])):
             send(0, b"", final=False)
+        if whole:
+            send(0, b"")
         await asyncio.sleep(r.uniform(0, 1))
     elif way == "pings":
         for n in range(r.choice([10, 3000])):

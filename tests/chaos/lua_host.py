@@ -12,7 +12,7 @@ from messages import WINDOW
 
 from hosts import STAGE
 
-SCRIPT = os.path.join(os.path.dirname(__file__), "host.lua")
+HERE = os.path.dirname(__file__)
 
 
 class Luas:
@@ -25,13 +25,13 @@ class Luas:
         self.lupa = importlib.import_module(f"lupa.{module}")
         sys.setdlopenflags(flags)
         self.version = {"lua52": "5.2", "lua53": "5.3", "lua54": "5.4"}.get(module, "5.1")
-        with open(SCRIPT) as file:
+        with open(f"{HERE}/host.lua") as file:
             self.script = file.read()
 
     def state(self):
         state = self.lupa.LuaRuntime()
         state.globals().package.cpath = f"{STAGE}/lib/lua/{self.version}/?.so"
-        state.globals().package.path = f"{STAGE}/share/lua/{self.version}/?.lua"
+        state.globals().package.path = f"{STAGE}/share/lua/{self.version}/?.lua;{HERE}/?.lua"
         return state
 
 

@@ -1,12 +1,14 @@
 """A host in Python: an event loop on a thread of its own, which does what it is told."""
 
 import asyncio
+import contextlib
 import gc
 import threading
 import traceback
 from concurrent.futures import Future
 
 import coromega_ws as coromega
+from messages import HALF
 from python_pairs import PairEnds
 
 ROOM = 12  # connections that a host keeps; the oldest has to go for the next
@@ -115,11 +117,12 @@ class PythonHost(PairEnds):
         """What a call gives in the end, or None; it may fail at once as well as later."""
         try:
             return await call(*arguments)
-        except EXPECTED:
+        except (*EXPECTED, Thrown):
             return None
 
     def _behave(self, conn, behaviour):
         async def echo(text):
+            self._check(text)
             # An answer is not answered again.
             if text and text[0] in ("m", ord("m")):
                 send = conn.send_message if isinstance(text, str) else conn.send_binary
@@ -133,7 +136,7 @@ class PythonHost(PairEnds):
                 await self._quietly(conn.close, 4001, "on the first message")
 
         async def take(pause):
-            while await self._quietly(conn.receive_message) is not None:
+            while await self._quietly(self._receive, conn) is not None:
                 await asyncio.sleep(pause)
 
         async def flood():
@@ -141,13 +144,58 @@ class PythonHost(PairEnds):
                 await conn.send_message("f" * (n * 37 % 2000))
             await conn.close()
 
+        async def in_parts():
+            await self._write(conn, False, 1000, 100, True)
+            await conn.close()
+
+        async def each(callback):
+            text = ""
+            while text is not None:
+                text = await self._receive(conn)
+                answer = callback(text)
+                if answer is not None:
+                    await answer
+
         callbacks = {"echo": echo, "throw": throw, "close": close}
         if behaviour in callbacks:
-            conn.when_new_msg(callbacks[behaviour])
+            if conn._fragments:
+                self._task(self._quietly(each, callbacks[behaviour]))
+            else:
+                conn.when_new_msg(callbacks[behaviour])
         elif behaviour in ("take", "slow"):
             self._task(take(0.01 if behaviour == "slow" else 0))
         elif behaviour == "flood":
             self._task(self._quietly(flood))
+        elif behaviour == "parts":
+            self._task(self._quietly(in_parts))
+
+    async def _receive(self, conn):
+        """The next message, or its first part where it comes in fragments."""
+        if conn._fragments:
+            part = first = await conn.receive_fragment()
+            while part is not None and not part.fin:
+                part = await conn.receive_fragment()
+            text = part and first.data
+        else:
+            text = await conn.receive_message()
+        self._check(text)
+        return text
+
+    def _check(self, text):
+        if text is not None and text[:4] in (HALF, HALF.encode()):
+            self.failed("python: a message that stayed half came whole")
+
+    @staticmethod
+    async def _write(conn, binary, size, count, whole, compress=True):
+        """A message in fragments, with pauses. One that stays half is left by an exception."""
+        text = ("m" if whole else HALF) + "m" * size
+        with contextlib.suppress(Thrown):
+            async with (conn.begin_binary if binary else conn.begin_message)(compress=compress) as writer:
+                for _ in range(count):
+                    await writer.write(text.encode() if binary else text)
+                    await asyncio.sleep(0.005)
+                if not whole:
+                    raise Thrown
 
     def _nth(self, n):
         return self.conns[n % len(self.conns)] if self.conns else None
@@ -198,6 +246,14 @@ class PythonHost(PairEnds):
                     await conn.send_message("m" * size, compress=compress)
         return "ok"
 
+    async def write(self, n, *how):
+        conn = self._nth(n)
+        if conn is None:
+            return "nothing"
+        async with asyncio.timeout(2):
+            await self._write(conn, *how)
+        return "ok"
+
     async def send_to_many(self, slow, size, compress):
         async with asyncio.timeout(2):
             return await coromega.send_to_many(self.conns, "m" * size, slow=slow, compress=compress)
@@ -228,7 +284,7 @@ class PythonHost(PairEnds):
         conn = self._nth(n)
         if conn is None:
             return "nothing"
-        waits = [conn.receive_message, conn.ping, lambda: conn.send_binary(b"m" * 100_000), conn.close]
+        waits = [lambda: self._receive(conn), conn.ping, lambda: conn.send_binary(b"m" * 100_000), conn.close]
         task = self._task(self._quietly(waits[n % len(waits)]))
         await asyncio.sleep(0.001 * (n % 3))
         task.cancel()
@@ -237,7 +293,7 @@ class PythonHost(PairEnds):
     async def replace(self, n):
         """Another callback, or none, in the middle of everything."""
         conn = self._nth(n)
-        if conn is None:
+        if conn is None or conn._fragments:
             return "nothing"
         conn.when_new_msg(None if n % 2 else lambda _: None)
         return "ok"

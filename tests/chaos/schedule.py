@@ -11,7 +11,7 @@ HOSTS = 6  # three that last and hold the ends of the pairs, and three that are 
 LASTING = 3
 PAIRS = 4
 LUAS = ["lua51", "lua52", "lua53", "lua54", "luajit21"]
-BEHAVIOURS = ["echo", "take", "deaf", "throw", "slow", "close", "flood", "drop"]
+BEHAVIOURS = ["echo", "take", "deaf", "throw", "slow", "close", "flood", "drop", "parts"]
 SIZES = [0, 1, 20, 125, 126, 1000, 5000, 65535, 65536, 150_000]
 LARGE = [400_000, 1_000_000, 1_100_000]
 CLIENTS = [
@@ -50,6 +50,7 @@ def both_sides(r):
         "window_bits": lambda: r.randint(9, 15),
         "compression_level": lambda: r.randint(1, 9),
         "compression_min_size": lambda: r.choice([0, 10_000]),
+        "fragments": lambda: 1,
     }
     for name in r.sample(sorted(some), r.choice([0, 0, 1, 2, 3])):
         options[name] = some[name]()
@@ -74,6 +75,7 @@ def client_options(r):
     if r.random() < 0.3:
         options |= {"reconnect": 1, "reconnect_delay": r.choice([0.005, 0.1]), "reconnect_max_delay": 0.3}
         options["reconnect_buffer"] = r.choice([0, 1000, 100_000])
+        options.pop("fragments", None)  # which does not go with it
     return options
 
 
@@ -103,6 +105,12 @@ def send(r):
     size = r.choice(LARGE) if r.random() < 0.05 else r.choice(SIZES)
     count = 1 if size >= 65535 else r.choice([1, 1, 10, 100])
     return r.randrange(HOSTS), nth(r), r.random() < 0.5, size, count, r.random() < 0.8
+
+
+def write(r):
+    """A message in fragments, which is finished or stays half."""
+    size, count = r.choice([0, 100, 20_000, 150_000]), r.choice([0, 1, 3, 30])
+    return r.randrange(HOSTS), nth(r), r.random() < 0.5, size, count, r.random() < 0.6, r.random() < 0.8
 
 
 def send_to_many(r):
@@ -162,6 +170,7 @@ ACTIONS = {
     connect: 16,
     burst: 1,
     send: 24,
+    write: 8,
     send_to_many: 4,
     close: 5,
     move: 10,
