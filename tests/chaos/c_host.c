@@ -184,7 +184,7 @@ static void review(struct host *host, cmws_handle_t handle)
 static void on_event(struct host *host, const cmws_event_t *event)
 {
     struct conn *conn;
-    if (pair_event(host, event))
+    if (log_event(host, event) || pair_event(host, event))
         return;
     conn = find(host, event->handle);
     if (event->kind == CMWS_EVENT_ACCEPTED)

@@ -55,6 +55,7 @@ struct host {
     pthread_t thread;
     pthread_mutex_t lock;
     bool ending;
+    int heard; /* records of the log */
     struct conn conns[CONNECTIONS];
     struct listener listeners[LISTENERS];
     struct end ends[PAIRS][ROLES];
@@ -73,6 +74,9 @@ bool came_whole(struct host *host, struct conn *conn, const cmws_message_t *part
 cmws_status_t begin(struct conn *conn, uint32_t kind, uint32_t flags, size_t size, int parts, bool finishes);
 /* Goes on with what a connection sends in fragments: with one of them in a round. */
 void write_on(struct host *host, struct conn *conn);
+
+/* True if the event is a record of the log. */
+bool log_event(struct host *host, const cmws_event_t *event);
 
 /* The pairs' half of an event and of a round; true if the handle is one of theirs. */
 bool pair_event(struct host *host, const cmws_event_t *event);

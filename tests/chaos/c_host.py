@@ -11,6 +11,7 @@ from hosts import ROOT, compile_c
 HERE = ROOT / "tests/chaos"
 BEHAVIOURS = {"echo": 0, "take": 1, "deaf": 2, "throw": 3, "slow": 4, "close": 5, "flood": 6, "drop": 7, "parts": 8}
 SLOW = ["wait", "drop_newest", "drop_oldest", "close"]
+LEVELS = ["nothing", "error", "warning", "info", "debug"]
 ROLES = {"client": 0, "server": 1}
 HOST, TEXT, INT, HANDLE, SIZE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_size_t
 NUMBER = ctypes.POINTER(ctypes.c_int64)
@@ -18,6 +19,7 @@ FUNCTIONS = {
     "host_new": (HOST,),
     "host_end": (None, HOST, INT),
     "host_failure": (None, HOST, TEXT, INT),
+    "log": (INT, HOST, INT),
     "listen": (INT, HOST, TEXT, TEXT, INT, TEXT),
     "connect": (INT, HOST, TEXT, TEXT, INT),
     "send": (INT, HOST, INT, INT, SIZE, INT, INT),
@@ -41,7 +43,7 @@ FUNCTIONS = {
 
 def load():
     """The functions of the C half, compiled as any program is."""
-    sources = [HERE / name for name in ("c_host.c", "c_pairs.c", "c_fragments.c", "c_fork.c")]
+    sources = [HERE / name for name in ("c_host.c", "c_pairs.c", "c_fragments.c", "c_log.c", "c_fork.c")]
     shared = compile_c(sources[0], ROOT / "build/tests/chaos/c_host.so", "-shared", "-fPIC", "-g", *sources[1:])
     library = ctypes.CDLL(str(shared))
     for name, (result, *arguments) in FUNCTIONS.items():
@@ -138,6 +140,9 @@ class CHost:
         for n in range(4):
             self.library.chaos_listener(self.host, ord("l"), n, 0)
         return "ok"
+
+    def log(self, level, throws):
+        return self.library.chaos_log(self.host, LEVELS.index(level))
 
     def collect(self):
         return "ok"

@@ -77,6 +77,7 @@ class Chaos:
         self.failures = []
         self.log = open(self.folder / "actions.log", "w")
         self.counts = collections.Counter()
+        self.heard = collections.Counter()
         self.beaten = 0
         schedule = Schedule(seed)
         self.languages = Luas(schedule.lua), c_host.load()
@@ -134,6 +135,7 @@ class Chaos:
         world.forks.wait()
         world.end()
         world.hostile.end()
+        self.heard += world.heard
         say(f"{number} actions; {pairs[0]} numbered messages came back, in order, over {pairs[1]} moves of an end")
         say(f"{pairs[2]} pairs were broken off by a message that stayed half")
 
@@ -193,6 +195,9 @@ def main():
         chaos.failed(f"more than at the start: {words}")
     counters = coromega.counters()
     say(" ".join(f"{name}={value}" for name, value in counters._asdict().items()))
+    say("the log: " + ", ".join(f"{count} records in {language}" for language, count in sorted(chaos.heard.items())))
+    if chaos.counts["log"] > 30 and len(chaos.heard) < 3:
+        chaos.failed(f"the log was heard in {sorted(chaos.heard)} only")
     say(" ".join(f"{name}={count}" for name, count in sorted(chaos.counts.items())))
     return chaos.report()
 

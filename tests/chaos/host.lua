@@ -264,6 +264,24 @@ function commands.look()
   return coromega:counters().connections
 end
 
+local heard = 0
+
+-- Returns how much the log has said since the last time.
+function commands.log(level, throws)
+  if level == "nothing" then
+    coromega:on_log(nil)
+  else
+    coromega:on_log(function(_, text)
+      heard = heard + 1
+      if text:find("sesame", 1, true) or text:find("mmmmmm", 1, true) then failed("lua: the log tells: " .. text) end
+      if throws then throw() end
+    end, level)
+  end
+  local count = heard
+  heard = 0
+  return count
+end
+
 function commands.collect()
   collectgarbage()
   collectgarbage()

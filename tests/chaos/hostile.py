@@ -154,7 +154,7 @@ async def client(way, port, seed):
 async def server(reader, writer):
     try:
         head = await reader.readuntil(b"\r\n\r\n")
-        _, way, seed = head.split(b" ")[1].decode().split("/")
+        _, way, seed = head.split(b" ")[1].decode().split("?")[0].split("/")
         r = random.Random(int(seed))
         key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
         if way == "wrong_key":

@@ -4,6 +4,7 @@ WINDOW = 8  # that are under way at a time
 # What a message begins with that nobody finishes, and that nobody may therefore get as a whole.
 HALF = "half"
 UNFINISHED = (1011, "a message was not finished")
+SECRET = "sesame"  # the query of every address, which the log does not tell
 WITHIN = "within a message"  # where an end can't be given away
 
 

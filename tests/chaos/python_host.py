@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import threading
 import traceback
 from concurrent.futures import Future
 
 import coromega_ws as coromega
-from messages import HALF
+from messages import HALF, SECRET
 from python_pairs import PairEnds
 
 ROOM = 12  # connections that a host keeps; the oldest has to go for the next
@@ -18,6 +19,23 @@ EXPECTED = (coromega.Error, TimeoutError)
 
 class Thrown(Exception):
     """What callbacks throw on purpose."""
+
+
+class Log:
+    """What the library says, in all loops."""
+
+    heard = 0
+    LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+
+    @classmethod
+    def hear(cls, level, text):
+        cls.heard += 1
+        assert SECRET not in text and "mmmmmm" not in text, f"the log tells: {text}"
+
+    @classmethod
+    def hear_and_throw(cls, level, text):
+        cls.hear(level, text)
+        raise Thrown
 
 
 class PythonHost(PairEnds):
@@ -330,6 +348,15 @@ class PythonHost(PairEnds):
         for listener in self.listeners:
             listener.counters(), listener.connections()
         return coromega.counters().connections, len(coromega.metrics()) > 0
+
+    async def log(self, level, throws):
+        """Returns how much has been heard since the last time."""
+        if level == "nothing":
+            coromega.on_log(None)
+        else:
+            coromega.on_log(Log.hear_and_throw if throws else Log.hear, Log.LEVELS[level])
+        heard, Log.heard = Log.heard, 0
+        return heard
 
     async def collect(self):
         return gc.collect() >= 0

@@ -153,6 +153,12 @@ def hostile_server(r):
     return r.randrange(HOSTS), r.choice(SERVERS), r.randrange(1 << 30), client_options(r), behaviour(r)
 
 
+def log(r):
+    """Another level, or nothing; by a function that throws, now and then."""
+    level = r.choice(["nothing", "error", "warning", "info", "debug", "debug"])
+    return r.randrange(HOSTS), level, r.random() < 0.1
+
+
 def fork(r):
     return r.choice(["exit", "python", "lua", "c", "parents"])
 
@@ -171,6 +177,7 @@ ACTIONS = {
     burst: 1,
     send: 24,
     write: 8,
+    log: 4,
     send_to_many: 4,
     close: 5,
     move: 10,

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import time
 
+import coromega_ws as coromega
 import pytest
 import run
+from messages import HALF, SECRET
 from python_host import PythonHost
 from schedule import Schedule
 
@@ -16,16 +18,25 @@ SLEEPING = "import faulthandler, signal, time; faulthandler.register(signal.SIGU
 
 
 class Liar(PythonHost):
-    """Its echo comes back in another order, twice, or not at all."""
+    """Its echo comes back in another order, twice, or not at all; or it is no half message that ends it."""
 
     way = None
 
     async def _echo(self, end):
         first, second = [await end.conn.receive_message() for _ in range(2)]
-        answers = {"swapped": [second, first], "twice": [first, first], "lost": [second]}[self.way]
+        answers = {"swapped": [second, first], "twice": [first, first], "lost": [second], "closed": []}[self.way]
+        if self.way == "closed":
+            await end.conn.close(1011)
         for text in answers:
             await end.send(text)
         await end.conn.receive_message()
+
+
+class Finisher(PythonHost):
+    """Finishes what is to stay half."""
+
+    def _behave(self, conn, behaviour):
+        self._task(conn.send_message(HALF))
 
 
 def host(language, failed):
@@ -40,21 +51,54 @@ def host(language, failed):
     return CHost(load(), failed)
 
 
-@pytest.mark.parametrize("way", ["swapped", "twice", "lost"])
-@pytest.mark.parametrize("language", ["python", "lua", "c"])
-def test_a_pair_sees_a_wrong_order(language, way):
-    failures = []
-    server, client = Liar(print), host(language, failures.append)
-    server.way = way
-    _, port = server.call("pair_listen", 0, {}).result(PATIENCE)
-    assert client.call("pair_connect", 0, f"ws://127.0.0.1:{port}/", {}).result(PATIENCE) == "ok"
+def until_it_fails(client, server, failures):
     deadline = time.monotonic() + PATIENCE
     while not failures and time.monotonic() < deadline:
         client.call("look").result(PATIENCE)
         time.sleep(0.01)
     client.end(False)
     server.end(False)
+
+
+@pytest.mark.parametrize("way", ["swapped", "twice", "lost", "closed"])
+@pytest.mark.parametrize("language", ["python", "lua", "c"])
+def test_a_pair_sees_a_wrong_order_or_end(language, way):
+    failures = []
+    server, client = Liar(print), host(language, failures.append)
+    server.way = way
+    _, port = server.call("pair_listen", 0, {}).result(PATIENCE)
+    assert client.call("pair_connect", 0, f"ws://127.0.0.1:{port}/", {}).result(PATIENCE) == "ok"
+    if way == "closed":
+        client.call("pair_break", 0, "client", False).result(PATIENCE)
+    until_it_fails(client, server, failures)
     assert failures and failures[0].startswith("pair 0, client"), failures
+
+
+@pytest.mark.parametrize("options", [{}, {"fragments": 1}])
+@pytest.mark.parametrize("behaviour", ["take", "echo"])
+@pytest.mark.parametrize("language", ["python", "lua", "c"])
+def test_a_host_sees_a_half_message_that_came_whole(language, behaviour, options):
+    failures = []
+    server, client = Finisher(print), host(language, failures.append)
+    _, port = server.call("listen", {}, "take", "", "127.0.0.1", 0).result(PATIENCE)
+    client.call("connect", f"ws://127.0.0.1:{port}/", options, behaviour).result(PATIENCE)
+    until_it_fails(client, server, failures)
+    assert failures and "came whole" in failures[0], failures
+
+
+@pytest.mark.parametrize("language", ["python", "lua", "c"])
+def test_a_host_sees_what_the_log_must_not_tell(language):
+    failures = []
+    server, client = PythonHost(print), host(language, failures.append)
+    coromega.on_error(lambda error: failures.append(str(error)))
+    _, port = server.call("listen", {}, "take", "", "127.0.0.1", 0).result(PATIENCE)
+    client.call("log", "debug", False).result(PATIENCE)
+    # Of an address it does tell the path.
+    client.call("connect", f"ws://127.0.0.1:{port}/{SECRET}", {}, "take").result(PATIENCE)
+    until_it_fails(client, server, failures)
+    coromega.on_log(None)
+    coromega.on_error(None)
+    assert failures and "the log tells" in failures[0], failures
 
 
 def watched(code):

@@ -6,10 +6,12 @@ import gc
 import threading
 from concurrent.futures import Future
 
+import coromega_ws as coromega
 import uvloop
 from c_host import CHost
 from forks import Forks
 from lua_host import LuaHost
+from messages import SECRET
 from pairs import Pairs
 from python_host import PythonHost
 from schedule import HOSTS
@@ -48,6 +50,7 @@ class World:
     def __init__(self, languages, certificates, hostile, folder, failed):
         self.luas, self.library = languages
         self.certificates, self.hostile, self.folder, self.failed = certificates, hostile, folder, failed
+        self.heard = collections.Counter()  # records of the log, by language
         self.addresses = collections.deque(maxlen=REMEMBERED)
         self.sockets = 0
         self.loops = collections.deque([asyncio.new_event_loop, uvloop.new_event_loop])
@@ -79,6 +82,7 @@ class World:
         for place, host in enumerate(self.hosts):
             host.end(place % 2)
         self.hosts = []
+        coromega.on_log(None)
         gc.collect()
 
     def address(self, n):
@@ -112,7 +116,7 @@ class World:
             return done("nothing")
         if address[1] == "tls":
             options = options | self.certificates.client
-        return self.hosts[host].call("connect", address[0], options, behaviour)
+        return self.hosts[host].call("connect", f"{address[0]}?{SECRET}", options, behaviour)
 
     def burst(self, host, n, options, behaviour, count):
         futures = [self.connect(host, n, options, behaviour) for _ in range(count)]
@@ -149,7 +153,17 @@ class World:
 
     def hostile_server(self, host, way, seed, options, behaviour):
         port = self.hostile.deaf if way == "silent" and seed % 2 else self.hostile.port
-        return self.hosts[host].call("connect", f"ws://127.0.0.1:{port}/{way}/{seed}", options, behaviour)
+        return self.hosts[host].call("connect", f"ws://127.0.0.1:{port}/{way}/{seed}?{SECRET}", options, behaviour)
+
+    def log(self, place, level, throws):
+        host = self.hosts[place]
+
+        def heard(count):
+            if isinstance(count, int):
+                self.heard[host.language] += count
+            return count
+
+        return then(host.call("log", level, throws), heard)
 
     def fork(self, kind):
         return self.forks.fork(kind)
