@@ -5,6 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::asyncio::unless_closed;
 use crate::connection::Connection;
 use crate::lock;
 use crate::send::{copy, flags, refused};
@@ -111,7 +112,9 @@ impl Connection {
         if !std::mem::take(&mut lock(&slf.get().state).writers_wait) {
             return Ok(());
         }
-        slf.call_method0(pyo3::intern!(slf.py(), "_has_room"))?;
+        let py = slf.py();
+        let woken = slf.call_method0(pyo3::intern!(py, "_has_room")).map(|_| ());
+        unless_closed(&slf.get().mailbox(py).get().loop_of(py)?, woken)?;
         Connection::repin(slf)
     }
 }

@@ -184,13 +184,21 @@ def test_S27_waits_whose_loop_was_closed_trouble_nobody(factory, kept, monkeypat
         while True:
             await conn.send_binary(b"x" * 1000)
 
+    async def write_for_ever(conn):
+        async with conn.begin_binary() as writer:
+            while True:
+                await writer.write(b"x" * 1000)
+
     async def main():
         _, client, server = await pair({"write_limit": 1000}, read_limit=1000)
+        _, reader, writing = await pair({"write_limit": 1000}, read_limit=1000, fragments=True)
         waits = [server.receive_message(), server.receive_message(50), client.ping(), send_for_ever(server)]
+        waits.append(write_for_ever(writing))
         tasks.extend(asyncio.create_task(wait) for wait in waits)
         for task in tasks[:2] + tasks[3:]:
             done, _ = await asyncio.wait([task], timeout=0.1)
             assert not done
+        assert reader.close_code is None
 
     loop.run_until_complete(main())
     loop.close()
