@@ -35,7 +35,7 @@ static int send_all(int to, const char *bytes, size_t length)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static struct epoll_event events[EVENTS];
     static char bytes[SIZE];
@@ -46,6 +46,10 @@ int main(void)
     int listener = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0), on = 1;
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
 
+    if (argc > 1) {
+        fprintf(stderr, "floor: no options: %s\n", argv[1]);
+        return 2;
+    }
     if (sched_setscheduler(0, SCHED_BATCH, &priority) != 0)
         fail("sched_setscheduler");
     if (listener < 0 || epoll < 0 || bind(listener, (struct sockaddr *)&address, length) != 0 ||
