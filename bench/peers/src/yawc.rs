@@ -81,16 +81,22 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        let mut next = Some(socket.next_frame().await?);
-        for _ in 0..BATCH {
-            let Some(frame) = next.take() else { break };
+        let mut frame = socket.next_frame().await?;
+        for left in (0..BATCH).rev() {
             if frame.opcode() == OpCode::Close {
                 return Ok(socket.close().await?);
             }
             if is_data(&frame) {
                 socket.feed(reply(frame)?).await?;
             }
-            next = socket.next_frame().now_or_never().transpose()?;
+            // The last of a batch must not read one more: it would be lost.
+            if left == 0 {
+                break;
+            }
+            frame = match socket.next_frame().now_or_never() {
+                Some(next) => next?,
+                None => break,
+            };
         }
         socket.flush().await?;
     }
