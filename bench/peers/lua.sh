@@ -7,6 +7,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 . tools/debian.sh
+folder=${1:?the folder to unpack into}
 packages="nginx libnginx-mod-http-lua libnginx-mod-http-ndk lua-resty-core lua-resty-lrucache \
 lua-nginx-websocket libluajit2-5.1-2"
 
@@ -18,11 +19,11 @@ need_library libpcre.so.3 libpcre3
 need_library libssl.so.3 libssl3
 install_missing
 
-[ ! -e "$1/versions" ] || exit 0
-rm -rf "$1/usr" "$1/packages" "$1/found"
-mkdir -p "$1/packages"
+[ ! -e "$folder/versions" ] || exit 0
+rm -rf "$folder/usr" "$folder/packages" "$folder/found"
+mkdir -p "$folder/packages"
 (
-    cd "$1/packages"
+    cd "$folder/packages"
     # Without lists of packages, apt finds nothing.
     # shellcheck disable=SC2086
     apt-get download -qq $packages 2>/dev/null || {
@@ -34,6 +35,6 @@ mkdir -p "$1/packages"
         dpkg-deb -W "$package" >>../found
     done
 )
-rm -rf "$1/packages"
-dpkg-query -W lua-http lua-cqueues lua5.4 >>"$1/found"
-mv "$1/found" "$1/versions"
+rm -rf "$folder/packages"
+dpkg-query -W lua-http lua-cqueues lua5.4 >>"$folder/found"
+mv "$folder/found" "$folder/versions"
