@@ -19,11 +19,13 @@ need_library libpcre.so.3 libpcre3
 need_library libssl.so.3 libssl3
 install_missing
 
-[ ! -e "$folder/versions" ] || exit 0
-rm -rf "$folder/usr" "$folder/packages" "$folder/found"
-mkdir -p "$folder/packages"
+mkdir -p "$folder"
+cd "$folder"
+[ ! -e versions ] || exit 0
+rm -rf usr packages found
+mkdir packages
 (
-    cd "$folder/packages"
+    cd packages
     # Without lists of packages, apt finds nothing.
     # shellcheck disable=SC2086
     apt-get download -qq $packages 2>/dev/null || {
@@ -35,6 +37,6 @@ mkdir -p "$folder/packages"
         dpkg-deb -W "$package" >>../found
     done
 )
-rm -rf "$folder/packages"
-dpkg-query -W lua-http lua-cqueues lua5.4 >>"$folder/found"
-mv "$folder/found" "$folder/versions"
+rm -rf packages
+dpkg-query -W lua-http lua-cqueues lua5.4 >>found
+mv found versions
