@@ -18,11 +18,14 @@ async def serve(given):
     server = create(given)
 
     async def echo(conn):
-        while (message := await conn.receive_message()) is not None:
-            if isinstance(message, bytes):
-                await conn.send_binary(message)
-            else:
-                await conn.send_message(message)
+        try:
+            while (message := await conn.receive_message()) is not None:
+                if isinstance(message, bytes):
+                    await conn.send_binary(message)
+                else:
+                    await conn.send_message(message)
+        except coromega.ConnectionClosed:
+            pass  # it left before its answer
 
     async def send_to_all(conn):
         while (message := await conn.receive_message()) is not None:

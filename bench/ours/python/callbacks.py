@@ -20,10 +20,13 @@ async def serve(given):
     def echo_on(conn):
         @conn.when_new_msg
         def echo(msg):
-            if isinstance(msg, bytes):
-                return conn.send_binary(msg)
-            if msg is not None:
-                return conn.send_message(msg)
+            try:
+                if isinstance(msg, bytes):
+                    return conn.send_binary(msg)
+                if msg is not None:
+                    return conn.send_message(msg)
+            except coromega.ConnectionClosed:
+                pass  # it left before its answer
 
     def send_to_all(msg):
         if msg is not None:
