@@ -1,12 +1,10 @@
 """The servers and clients that are measured."""
 
-import os
 import pathlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent
-STAGE = ROOT / "build/stage"
 OURS = ROOT / "build/bench/ours"
 NATIVE = ROOT / "build/peers/bin"
 PYTHON = ROOT / "build/bench/venv/bin/python"
@@ -20,7 +18,6 @@ class Subject:
     language: str
     server: list
     client: list | None = None
-    environment: dict = field(default_factory=dict)
     cannot: tuple = ()
     # Sends bytes back, and knows nothing of WebSocket.
     raw: bool = False
@@ -31,54 +28,54 @@ class Subject:
 
 
 def lua(name, interpreter):
-    version = "5.1" if interpreter == "luajit" else interpreter.removeprefix("lua")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LUA_")} | {
-        "LUA_PATH": f"{STAGE}/share/lua/{version}/?.lua;;",
-        "LUA_CPATH": f"{STAGE}/lib/lua/{version}/?.so;;",
-    }
-    return Subject(
-        name,
-        "Lua",
-        [interpreter, BENCH / "ours/lua/echo.lua"],
-        [interpreter, BENCH / "ours/lua/client.lua"],
-        environment,
-        ours=True,
-    )
+    run = [BENCH / "ours/lua/run.sh", interpreter]
+    return Subject(name, "Lua", [*run, "echo.lua"], [*run, "client.lua"], ours=True)
 
 
 def python(name, program, *options, **more):
-    command = [PYTHON, BENCH / program, *options]
-    return Subject(name, "Python", command, more.pop("client", command), **more)
+    return peer(name, "Python", [PYTHON, BENCH / program, *options], **more)
 
 
 def native(name, **more):
-    program = NATIVE / name.replace("-", "_").replace("Boost.Beast", "beast")
-    return Subject(name, "C, C++, Rust", [program], more.pop("client", [program]), **more)
+    return peer(name, "C, C++, Rust", [NATIVE / name.replace("-", "_").replace("Boost.Beast", "beast")], **more)
+
+
+def peer(name, language, command, **more):
+    """Its program is server and client."""
+    return Subject(name, language, command, command, **more)
 
 
 SUBJECTS = [
     Subject("C", "C, C++, Rust", [OURS / "echo"], [OURS / "client"], ours=True),
-    native("fastwebsockets"),
-    native("tokio-websockets"),
+    native("fastwebsockets", cannot=("--compress",)),
+    native("tokio-websockets", cannot=("--compress",)),
     native("yawc"),
-    native("tokio-tungstenite"),
+    native("tokio-tungstenite", cannot=("--compress",)),
     native("libwebsockets"),
     native("Boost.Beast"),
     Subject("TCP alone", "C, C++, Rust", [NATIVE / "floor"], raw=True),
     lua("Lua 5.4", "lua5.4"),
     lua("LuaJIT", "luajit"),
-    Subject("nginx, lua-resty-websocket", "Lua", [BENCH / "peers/lua/nginx.sh"]),
-    Subject("lua-http", "Lua", ["lua5.4", BENCH / "peers/lua/lua_http.lua"]),
+    peer("nginx, lua-resty-websocket", "Lua", [BENCH / "peers/lua/nginx.py"], cannot=("--compress",)),
+    *(
+        peer(f"lua-http, {lua}", "Lua", [BENCH / "peers/lua/lua_http.sh", lua], cannot=("--compress",))
+        for lua in ("lua5.4", "luajit")
+    ),
     *(
         python(f"Python {form}{comma}", f"ours/python/{form}.py", *option, ours=True)
         for form in ("callbacks", "awaited")
         for comma, option in (("", ()), (", uvloop", ("--uvloop",)))
     ),
     *(
-        python(f"{peer}{comma}", f"peers/python/{peer}_echo.py", *option)
-        for peer in ("picows", "websockets", "aiohttp")
+        python(
+            f"{peer}{comma}",
+            f"peers/python/{peer}_echo.py",
+            *option,
+            cannot=("--compress",) if peer == "picows" else (),
+        )
+        for peer in ("picows", "picows_websockets", "websockets", "aiohttp")
         for comma, option in ((", asyncio", ()), (", uvloop", ("--uvloop",)))
     ),
-    python("socketify", "peers/python/socketify_echo.py", client=None),
+    Subject("socketify", "Python", [PYTHON, BENCH / "peers/python/socketify_echo.py"]),
 ]
 BY_NAME = {subject.name: subject for subject in SUBJECTS}
