@@ -31,8 +31,9 @@ help: ## this list
 	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
 	@echo "make hold                 10,000 connections of a Lua and of a Python server on one core for five"
 	@echo "                          minutes, into docs/held.md"
-	@echo "make bench WSLOAD=FILE    unmasking and UTF-8 against memcpy, then the C echo server against"
-	@echo "                          fastwebsockets' (FILE: the load generator)"
+	@echo "make bench                our echo servers and clients beside those of others, into"
+	@echo "                          docs/benchmark.md: an hour (QUICK=1: the first table, within five minutes,"
+	@echo "                          into build/bench/report/)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
 	@echo "                          as in \`make test\`); wants a Python 2.7"
 	@echo "make sanitize             the C tests with AddressSanitizer in the library, then with"
@@ -145,9 +146,9 @@ soak: build
 hold: build
 	bench/hold.py --write docs/held.md
 
-bench:
-	@cargo test -q $(CARGOFLAGS) --release -p coromega_ws_core --lib -- --ignored --nocapture speed::
-	@bench/compare.py
+bench: build
+	bench/setup.sh
+	build/bench/venv/bin/python bench/run.py $(if $(QUICK),--quick,--write)
 
 install: build/library.stamp $(LUA_MODULES)
 	tools/install.sh $(TARGET) $(PREFIX) $(DESTDIR)
