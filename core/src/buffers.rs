@@ -38,19 +38,25 @@ pub(crate) struct Stock {
 impl Stock {
     /// A copy of these bytes in memory of its own.
     pub(crate) fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let Some((class, capacity)) = class(bytes.len()) else { return bytes.to_vec() };
-        let mut buffer = match self.classes.get_mut(class).and_then(Vec::pop) {
+        let mut buffer = self.room(bytes.len());
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    /// An empty buffer for so many bytes.
+    pub(crate) fn room(&mut self, length: usize) -> Vec<u8> {
+        let Some((class, capacity)) = class(length) else { return Vec::with_capacity(length) };
+        match self.classes.get_mut(class).and_then(Vec::pop) {
             Some(buffer) => {
                 self.size -= capacity;
                 buffer
             }
             None => Vec::with_capacity(capacity),
-        };
-        buffer.extend_from_slice(bytes);
-        buffer
+        }
     }
 
-    fn add(&mut self, mut buffer: Vec<u8>) {
+    /// Takes a buffer, as far as it is worth keeping.
+    pub(crate) fn add(&mut self, mut buffer: Vec<u8>) {
         let size = buffer.capacity();
         if let Some((class, capacity)) = class(size)
             && capacity == size

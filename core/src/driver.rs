@@ -35,6 +35,7 @@ use crate::{
 
 mod clocks;
 mod keepalive;
+mod likely;
 mod rate;
 mod tls;
 
@@ -93,6 +94,29 @@ enum Progress {
     End,
     /// The connection is lost.
     Lost(io::Error),
+}
+
+/// Receives once, by a call that says how much it got, where there is room for so much: that, and what
+/// to expect next; or what to expect where nothing came.
+fn receive(
+    socket: &Socket,
+    room: usize,
+    call: impl FnOnce(&Socket) -> io::Result<usize>,
+) -> Result<(usize, Progress), Progress> {
+    let mut got = 0;
+    let result = socket.try_io(Interest::READABLE, || {
+        got = call(socket)?;
+        // Less than there was room for: the socket is empty, and says so when it is not.
+        if (1..room).contains(&got) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match result {
+        _ if got > 0 => Ok((got, if got < room { Progress::Dry } else { Progress::More })),
+        Ok(()) => Err(Progress::End),
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            Err(Progress::Dry)
+        }
+        Err(e) => Err(Progress::Lost(e)),
+    }
 }
 
 impl Driver {
@@ -227,36 +251,29 @@ impl Driver {
         let Scratch { bytes, plain, incoming } = &mut *scratch;
         runtime.returned.restock(&mut incoming.stock);
         let open = self.phase == Phase::Open;
+        if open && self.tls.is_none() && self.decoder.has_habit() {
+            return self.read_likely(bytes, incoming);
+        }
         let place = if open && self.tls.is_none() { self.decoder.place() } else { None };
         let in_place = place.is_some();
         let room = place.as_ref().map_or(bytes.len(), |(_, most)| *most);
-        let (socket, mut got) = (&self.socket, 0);
-        let result = socket.try_io(Interest::READABLE, || {
-            got = match place {
-                Some((payload, most)) => sys::receive_behind(socket.as_fd(), payload, most)?,
-                None => rustix::net::recv(socket, &mut bytes[..], RecvFlags::DONTWAIT)?.0,
-            };
-            // Less than there was room for: the socket is empty, and says so when it is not.
-            if (1..room).contains(&got) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        let received = receive(&self.socket, room, |socket| match place {
+            Some((payload, most)) => sys::receive_behind(socket.as_fd(), payload, most),
+            None => Ok(rustix::net::recv(socket, &mut bytes[..], RecvFlags::DONTWAIT)?.0),
         });
-        if got > 0 {
-            if in_place {
-                let result = self.decoder.placed(got, incoming);
-                self.take(incoming, result.err());
-            } else if open && self.tls.is_some() {
-                self.open(&mut bytes[..got], plain, incoming);
-            } else if open {
-                self.feed(&mut bytes[..got], incoming);
-            }
-            return if got < room { Progress::Dry } else { Progress::More };
+        let (got, progress) = match received {
+            Ok(received) => received,
+            Err(progress) => return progress,
+        };
+        if in_place {
+            let result = self.decoder.placed(got, incoming);
+            self.take(incoming, result.err());
+        } else if open && self.tls.is_some() {
+            self.open(&mut bytes[..got], plain, incoming);
+        } else if open {
+            self.feed(&mut bytes[..got], incoming);
         }
-        match result {
-            Ok(()) => Progress::End,
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Progress::Dry
-            }
-            Err(e) => Progress::Lost(e),
-        }
+        progress
     }
 
     /// Decodes as many bytes as make one turn; the others are kept as they are.

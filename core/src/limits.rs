@@ -203,6 +203,9 @@ pub const BUFFERS: usize = 2 * 1024 * 1024;
 pub const BURST: usize = 64 * 1024;
 /// What of a payload must be missing for it to be received in place.
 pub const IN_PLACE: usize = 16 * 1024;
+/// The largest frame that there is room for before its header has come, where those before it were of
+/// the same length.
+pub const LARGEST_LIKELY: usize = READ_BUFFER + IN_PLACE;
 /// Payloads from this size on are written from where they are, if nothing must be done to them.
 pub const VECTORED: usize = 16 * 1024;
 /// An empty out-buffer larger than this is given back.

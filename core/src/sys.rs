@@ -152,6 +152,38 @@ pub(crate) fn receive_behind(socket: BorrowedFd<'_>, to: &mut Vec<u8>, most: usi
     Ok(got)
 }
 
+/// Receives without waiting: into `head`, then up to `most` bytes behind what a vector holds, in the
+/// room it has, then into `tail`.
+pub(crate) fn receive_parts(
+    socket: BorrowedFd<'_>,
+    head: &mut [u8],
+    middle: &mut Vec<u8>,
+    most: usize,
+    tail: &mut [u8],
+) -> io::Result<usize> {
+    let room = middle.spare_capacity_mut();
+    let most = most.min(room.len());
+    let part = |base: *mut u8, length| libc::iovec { iov_base: base.cast(), iov_len: length };
+    let parts = [
+        part(head.as_mut_ptr(), head.len()),
+        part(room.as_mut_ptr().cast(), most),
+        part(tail.as_mut_ptr(), tail.len()),
+    ];
+    // SAFETY: zeros are a valid `msghdr`: no name, no control data, no parts.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = parts.as_ptr().cast_mut();
+    message.msg_iovlen = parts.len() as _;
+    // SAFETY: the descriptor is open while it is borrowed. Each part is memory that is borrowed for
+    // this call alone, of the length that is given; the system stores bytes there and reads none.
+    let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_DONTWAIT) };
+    let Ok(got) = usize::try_from(got) else { return Err(io::Error::last_os_error()) };
+    let here = got.saturating_sub(head.len()).min(most);
+    // SAFETY: the system fills the parts in their order, so that it has stored `here` bytes behind the
+    // first `len`, within the capacity.
+    unsafe { middle.set_len(middle.len() + here) };
+    Ok(got)
+}
+
 /// A descriptor that the runtime watches for being readable. To be called on its thread.
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names one descriptor, always the same, which stays open until the

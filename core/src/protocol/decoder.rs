@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{buffers::Stock, limits};
 
+mod likely;
+
 /// What came in with some bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
@@ -70,6 +72,7 @@ pub(crate) struct Decoder {
     message: Option<Box<Assembly>>,
     /// Data messages, or what was passed on of them, and control frames between them.
     completed: u32,
+    habit: likely::Habit,
 }
 
 /// A message of which some frames, or some bytes of a frame, have come.
@@ -84,6 +87,10 @@ struct Assembly {
 }
 
 impl Assembly {
+    fn new(kind: MessageKind, compressed: bool, payload: Vec<u8>) -> Assembly {
+        Assembly { kind, compressed, fragments: 1, passed_on: 0, payload, utf8: Utf8::default() }
+    }
+
     fn size(&self) -> usize {
         self.passed_on.saturating_add(self.payload.len())
     }
@@ -102,6 +109,7 @@ impl Decoder {
             control: Vec::new(),
             message: None,
             completed: 0,
+            habit: likely::Habit::default(),
         }
     }
 
@@ -196,6 +204,7 @@ impl Decoder {
         if header.opcode.is_control() {
             return Ok(());
         }
+        self.habit.saw(header);
         let (fragments, size) = match (&mut self.message, header.opcode) {
             (None, Opcode::Continuation) => return wrong(1002, "continuation without a message"),
             (Some(_), Opcode::Data(_)) => return wrong(1002, "message within a fragmented message"),
@@ -237,14 +246,9 @@ impl Decoder {
                 out.push(kind, true, payload);
                 return Ok(());
             }
-            (None, Opcode::Data(kind)) => self.message.insert(Box::new(Assembly {
-                kind,
-                compressed: frame.compressed,
-                fragments: 1,
-                passed_on: 0,
-                payload: Vec::new(),
-                utf8: Utf8::default(),
-            })),
+            (None, Opcode::Data(kind)) => {
+                self.message.insert(Box::new(Assembly::new(kind, frame.compressed, Vec::new())))
+            }
             (Some(message), _) => self.message.insert(message),
             (None, _) => return Ok(()),
         };
