@@ -8,7 +8,6 @@ matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "coromega_ws", "font.size": 8})
 
 from matplotlib import pyplot  # noqa: E402
-
 from report import figures  # noqa: E402
 from subjects import BY_NAME, SUBJECTS  # noqa: E402
 

@@ -35,7 +35,7 @@ def arguments():
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", action="append", metavar="PART")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     return parser.parse_args()
 
@@ -70,17 +70,16 @@ class Run:
         shown = [f"{name} {report.middle_of(answers, name, figure)}" for name in answers]
         print(f"{title}: {'; '.join([*shown, *failed.values()])}", file=sys.stderr, flush=True)
 
-    def servers(self):
-        wanted = {w: gate_subjects(w) for w in (*CELLS, IDLE)} if self.options.quick else {}
-        return {
-            w: self.series(w, [s for s in self.subjects if not wanted or s.name in wanted[w]])
-            for w in (wanted or FULL)
-        }
+    def all_of(self, workloads):
+        return {w: self.series(w, self.subjects) for w in workloads}
+
+    def of_gates(self, workloads):
+        return {w: self.series(w, [s for s in self.subjects if s.name in gate_subjects(w)]) for w in workloads}
 
     def clients(self):
         """With the C echo server as the other end."""
         results = {}
-        for workload in (workloads.SMALLEST, workloads.MANY, workloads.DEEP, workloads.LARGE):
+        for workload in (workloads.MANY, workloads.DEEP, workloads.LARGE):
             server = self.bench.start(BY_NAME["C"], workload)
             try:
                 subjects = [subject for subject in self.subjects if subject.client]
@@ -100,7 +99,6 @@ def gate_subjects(workload):
 
 
 def run(options):
-    options.seconds = options.seconds or (0.3 if options.quick else 0.6)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < IDLE_CONNECTIONS + 100:
         raise Failed(f"{IDLE_CONNECTIONS} connections need more than {most} open files (ulimit -Hn)")
@@ -114,10 +112,10 @@ def run(options):
         cores = os.sched_getaffinity(0)
         # The servers and the load generator inherit it.
         os.sched_setaffinity(0, {options.core})
-        servers = it.servers()
+        servers = it.of_gates([*CELLS, IDLE]) if options.quick else it.all_of(FULL)
         clients = {} if options.quick else it.clients()
         os.sched_setaffinity(0, cores)
-        free = {} if options.quick else {w: it.series(w, subjects) for w in CELLS}
+        free = {} if options.quick else it.of_gates(CELLS)
     text = report.HEAD.format(rounds=options.rounds, seconds=options.seconds, machine=report.machine())
     parts = [text, report.gates(servers), report.round_trips(servers)]
     for name in plots.write(servers, CELLS, folder).values():

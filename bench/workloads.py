@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 IDLE_CONNECTIONS = 10_000
-ROOM = 1024
 
 
 @dataclass(frozen=True)
@@ -61,20 +60,20 @@ BROADCAST = Workload(
     "125 B broadcast to 1,000", ("--mode", "broadcast", "--connections", 1000), needs=("--broadcast",)
 )
 
-SIZES = (16, 125, 1024, 16 * 1024, 256 * 1024, 1024 * 1024)
-SHAPES = ((1, 1), (100, 1), (10, 16), (1000, 1))
-
-
-def bounded(size, connections, depth):
-    """What is in flight stays below 256 MiB."""
-    return size * connections * depth <= 256 * 1024 * 1024
-
-
+KIB, MIB = 1024, 1024 * 1024
+SHAPES = {
+    (1, 1): (16, 125, KIB, 16 * KIB, 256 * KIB, MIB),
+    (100, 1): (16, 125, KIB, 16 * KIB, 256 * KIB),
+    (10, 16): (16, 125, KIB, 16 * KIB),
+    (1000, 1): (125, 16 * KIB),
+}
 FULL = [
-    *(echo(size, *shape) for shape in SHAPES for size in SIZES if bounded(size, *shape)),
-    *(echo(size, *shape, "--text") for size, shape in ((125, (100, 1)), (125, (10, 16)), (16384, (100, 1)))),
-    *(echo(size, *shape, "--text", "--compress") for size, shape in ((1024, (100, 1)), (16384, (10, 16)))),
-    *(echo(size, *shape, "--tls") for size, shape in ((125, (100, 1)), (125, (10, 16)), (16384, (100, 1)))),
+    *(echo(size, *shape) for shape, sizes in SHAPES.items() for size in sizes),
+    DEEP_TEXT,
+    echo(16 * KIB, 100, 1, "--text"),
+    echo(KIB, 100, 1, "--text", "--compress"),
+    echo(125, 100, 1, "--tls"),
+    echo(16 * KIB, 100, 1, "--tls"),
     BROADCAST,
     CHURN,
     IDLE,

@@ -10,8 +10,11 @@ say "cargo fmt"
 cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
 cargo fmt --manifest-path bench/peers/Cargo.toml --check
+cargo fmt --manifest-path bench/load/Cargo.toml --check
 say "clippy: core and the C ABI"
 cargo clippy "$@" --all-targets -p coromega_ws_core -p coromega_ws_abi -p coromega_ws -- -D warnings
+say "clippy: the load generator"
+CARGO_TARGET_DIR=build/load cargo clippy --locked --quiet --manifest-path bench/load/Cargo.toml -- -D warnings
 say "clippy: the models"
 RUSTFLAGS="--cfg modelled" CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/models \
     cargo clippy "$@" --all-targets -p coromega_ws_core -- -D warnings
@@ -23,7 +26,7 @@ say "clippy: the Python module"
 cargo clippy "$@" -p coromega_ws_python -- -D warnings
 
 say "Lua: every file parses on 5.1"
-find lua-binding examples tests -name '*.lua' -exec luac5.1 -p {} +
+find lua-binding examples tests bench -name '*.lua' -exec luac5.1 -p {} +
 
 say "Python: ruff"
 .venv/bin/ruff check --no-cache --quiet python-binding examples tests tools bench
@@ -31,12 +34,12 @@ say "Python: ruff"
 
 say "C: the examples, with every warning an error"
 export PKG_CONFIG_PATH="$PWD/build/stage/lib/pkgconfig"
-for source in examples/c/*.c; do
+for source in examples/c/*.c bench/ours/c/*.c; do
     tools/cc.sh -fsyntax-only "$source"
 done
 
 say "shell: every script parses"
-for script in tools/*.sh tests/*/*.sh bench/*.sh .ci/run; do
+for script in tools/*.sh tests/*/*.sh bench/*.sh bench/*/*.sh bench/*/*/*.sh .ci/run; do
     sh -n "$script"
 done
 
