@@ -19,7 +19,7 @@ use std::ffi::{CStr, c_char, c_int};
 use coromega_ws_abi::{CMWS_ABI_MAJOR, CMWS_ABI_MINOR, cmws_abi_version};
 use mlua_sys::{
     LUA_REGISTRYINDEX, LUA_TNIL, lua_CFunction, lua_State, lua_call, lua_createtable, lua_error,
-    lua_getfield, lua_pop, lua_pushcclosure, lua_pushlstring, lua_pushvalue, lua_setfield, lua_type,
+    lua_getfield, lua_pop, lua_pushcclosure, lua_pushlstring, lua_pushstring, lua_pushvalue, lua_setfield, lua_type,
     luaL_loadbufferx,
 };
 
@@ -52,7 +52,7 @@ const CHUNKS: [(&CStr, &str); 21] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 39] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 40] = [
     (c"poll", mailbox::poll),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
@@ -64,6 +64,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 39] = [
     (c"block", mailbox::block),
     (c"connect", connection::connect),
     (c"send", connection::send),
+    (c"send_now", connection::send_now),
     (c"receive", connection::receive),
     (c"close", connection::close),
     (c"info", connection::info),
@@ -100,7 +101,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 39] = [
 /// Called by Lua, with a valid state.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn luaopen_coromega_ws(state: *mut lua_State) -> c_int {
-    // SAFETY: Lua passes a valid state with LUA_MINSTACK free slots; at most six are used.
+    // SAFETY: Lua passes a valid state with LUA_MINSTACK free slots; at most ten are used.
     unsafe {
         lua_getfield(state, LUA_REGISTRYINDEX, REGISTRY_KEY.as_ptr());
         if lua_type(state, -1) != LUA_TNIL {
@@ -118,13 +119,16 @@ pub unsafe extern "C-unwind" fn luaopen_coromega_ws(state: *mut lua_State) -> c_
         lua_createtable(state, 0, FUNCTIONS.len() as c_int);
         mailbox::push(state);
         metatable::push(state, connection::collect);
+        lua_pushstring(state, c"binary".as_ptr());
+        lua_pushstring(state, c"_record".as_ptr());
         for (name, function) in FUNCTIONS {
-            lua_pushvalue(state, -2);
-            lua_pushvalue(state, -2);
-            lua_pushcclosure(state, function, 2);
-            lua_setfield(state, -4, name.as_ptr());
+            for _upvalue in 0..4 {
+                lua_pushvalue(state, -4);
+            }
+            lua_pushcclosure(state, function, 4);
+            lua_setfield(state, -6, name.as_ptr());
         }
-        lua_pop(state, 2);
+        lua_pop(state, 4);
         lua_setfield(state, -2, c"raw".as_ptr());
 
         for (name, source) in CHUNKS {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOG, CMWS_EVENT_LOST, CMWS_STATUS_BUSY,
-    CMWS_STATUS_CLOSED, CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close,
+    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOG, CMWS_EVENT_LOST, CMWS_EVENT_READABLE, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED,
+    CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close,
     cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline,
     cmws_mailbox_set_log_level, cmws_message_release, cmws_message_t, cmws_status_t,
 };
@@ -39,6 +39,8 @@ pub struct Mailbox {
     /// How many of `messages` are not released: not 0 inside `receive`, and for good after one that ran
     /// out of memory. The two can't be told apart, so that only the end of the state releases them.
     pub taken: usize,
+    /// The connection that `receive` is at, or 0.
+    pub receiving: cmws_handle_t,
     /// What `receive` works on.
     pub messages: [cmws_message_t; MESSAGES],
     events: [cmws_event_t; EVENTS],
@@ -120,9 +122,9 @@ unsafe fn release(mailbox: *mut Mailbox) {
     }
 }
 
-/// `poll(timeout_ms, out)` puts events into the table `out`, flat: kind and handle; behind those
-/// of CLOSED, DEAD and LOST also status, close code, HTTP status and text; behind those of LOG level
-/// and text. Returns the slots used.
+/// `poll(timeout_ms, out)` puts events into the table `out`, flat: of READABLE the handle alone, of
+/// others the kind, as a negative number, and the handle; behind those of CLOSED, DEAD and LOST also
+/// status, close code, HTTP status and text; behind those of LOG level and text. Returns the slots used.
 pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue and a table as second argument; at
     // most two slots are used at a time. Texts live until the next poll, which `polling` keeps
@@ -149,7 +151,9 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
         let mut slot: lua_Integer = 0;
         for index in 0..count {
             let event = &*events.add(index);
-            put(state, &mut slot, event.kind.into());
+            if event.kind != CMWS_EVENT_READABLE {
+                put(state, &mut slot, -lua_Integer::from(event.kind));
+            }
             put(state, &mut slot, event.handle as lua_Integer);
             if matches!(event.kind, CMWS_EVENT_CLOSED | CMWS_EVENT_DEAD | CMWS_EVENT_LOST) {
                 put(state, &mut slot, event.status.into());

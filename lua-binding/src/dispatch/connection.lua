@@ -3,7 +3,7 @@
 local ws = ...
 
 local raw = ws.raw
-local raw_send = raw.send
+local raw_send, send_now = raw.send, raw.send_now
 local error, pairs, rawget, setmetatable = error, pairs, rawget, setmetatable
 local tostring, type = tostring, type
 local floor = math.floor
@@ -28,12 +28,13 @@ local function turn(conn, r) deliver(conn, r) end
 
 local function new(handle, max_callbacks, fragments)
   local r = {
+    handle, -- false while somebody may wait to send
     is_connection = true,
     handle = handle,
     max_callbacks = max_callbacks,
     fragments = fragments,
     turn = turn,
-    queue = {}, binaries = {}, head = 1, tail = 0,
+    queue = {}, kinds = {}, head = 1, tail = 0,
     unfinished = 0,
     holds = 0,
   }
@@ -144,6 +145,7 @@ local function send(conn, r, kind, data, flags)
     if refused then return refused end
   end
   task.wait, task.on, task.kind, task.data, task.flags = "send", r, kind, data, flags
+  r[1] = false
   append(senders, task, conn)
   return (park(task))
 end
@@ -153,20 +155,17 @@ ws.send_waiting = send
 -- send_message and send_binary differ in the kind only. What need not wait is done at once.
 local function sender(name, kind)
   return function(self, data, options)
-    local r = type(self) == "table" and self._record
-    local senders = r and r.senders
-    if not senders then record(self, name) end
+    local refused = send_now(self, kind, data, options)
+    if refused == nil then return end
+    local r = record(self, name)
     if type(data) ~= "string" then
       error(("conn:%s: the message must be a string, not %s"):format(name, type(data)), 2)
+    elseif type(refused) == "string" then
+      return refused
     end
-    local flags = options ~= nil and flags_of(options, name) or nil
-    if senders.last == 0 then
-      local refused = raw_send(r.handle, kind, data, flags)
-      if refused == nil then return end
-      if refused then return refused end
-    end
-    local err = send(self, r, kind, data, flags)
-    if err then return err end
+    if r.senders.last == 0 then r[1] = r.handle end
+    refused = send(self, r, kind, data, flags_of(options, name))
+    if refused then return refused end
   end
 end
 
@@ -359,7 +358,7 @@ end
 -- Ends an object without its connection: waits on it end with `why`. `resume` ends a wait.
 local function cut_off(conn, r, why, resume)
   if r.ended then return end
-  r.queue, r.binaries, r.head, r.tail = {}, {}, 1, 0
+  r.queue, r.kinds, r.head, r.tail = {}, {}, 1, 0
   r.ended, r.code, r.reason, r.why = true, 1006, why, why
   refuse_senders(r, resume)
   ws.answer_pingers(r, resume, nil, why)
@@ -396,7 +395,7 @@ function ws.on_closed(handle, code, text)
   -- A request that ended before it was a connection, if it is not one that was collected.
   if not conn then return raw.free(handle) end
   local r = conn._record
-  r.code, r.reason = code, text
+  r.code, r.reason, r.slow = code, text, true
   if r.closing then
     r.closing = nil
     unhold(r)

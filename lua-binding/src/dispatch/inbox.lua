@@ -121,27 +121,25 @@ function ws.prepend(tasks, task, conn)
   hold(conn, tasks.record)
 end
 
--- Asks the library for a batch. False if there is nothing now; r.ended if there will be nothing
--- any more.
+-- Takes a batch from the library. Returns its oldest message, its kind as take() does, and whether
+-- there may be more at once; the others of the batch lie in r.queue. Nil if there is nothing now;
+-- r.ended if there will be nothing any more.
 local function refill(r)
-  -- Making the strings may run a finalizer, which may start a coroutine that receives: it waits.
-  if r.filling then return false end
-  r.filling = true
-  local count, err = raw_receive(r.handle, r.queue, r.binaries, r.lent)
-  r.filling = false
-  if count == 0 then return false end
+  local count, message, kind, more = raw_receive(r.handle, r.queue, r.kinds, r.lent)
   if count then
-    r.head, r.tail = 1, count
-    return true
+    if count == 0 then return nil end
+    r.head, r.tail = 2, count
+    return message, kind, more
   end
   r.ended = true
+  local err = message
   if err then
     r.code, r.reason, r.why = 1006, err, err
   elseif not r.code then
     local _, code, reason = ws.raw.info(r.handle)
     r.code, r.reason = code or 1006, reason or ""
   end
-  return false
+  return nil
 end
 
 -- The oldest message, and "binary" behind a binary one; nil if there is none. Behind a fragment that
@@ -149,20 +147,15 @@ end
 local function take(r)
   local head = r.head
   if head > r.tail then
-    if r.ended or not refill(r) then return nil end
-    head = 1
+    if r.ended then return nil end
+    return refill(r)
   end
-  local queue = r.queue
-  local message = queue[head]
+  local queue, kinds = r.queue, r.kinds
+  local message, kind = queue[head], kinds[head]
   queue[head] = nil
+  if kind then kinds[head] = nil end
   r.head = head + 1
-  local binaries = r.binaries
-  local kind = binaries[head]
-  if kind then
-    binaries[head] = nil
-    return message, kind == true and "binary" or kind
-  end
-  return message
+  return message, kind
 end
 ws.take = take
 
@@ -183,10 +176,12 @@ local function tell_end(r)
   end
 end
 
--- Hands over what is there, as long as somebody takes it.
+-- Hands over what is there, as long as somebody takes it. Where a batch has left the inbox empty,
+-- READABLE tells of what comes next, or CLOSED, unless that was before.
 local function deliver(conn, r)
-  local takers, senders, queue, binaries = r.takers, r.senders, r.queue, r.binaries
+  local takers, senders = r.takers, r.senders
   local max_callbacks = r.max_callbacks
+  local more = true
   for _ = 1, BUDGET do
     local task = takers.last ~= 0 and first_of(takers)
     local callback = r.callback
@@ -194,21 +189,19 @@ local function deliver(conn, r)
       if not callback or r.unfinished >= max_callbacks then return end
       if senders.last ~= 0 and first_of(senders) then return end
     end
-    -- This is take(), written out: it is the path of each message to a callback.
-    local head = r.head
-    if head > r.tail then
-      if r.ended or not refill(r) then
+    local message, kind
+    if r.head <= r.tail then
+      message, kind = take(r)
+    elseif r.ended then
+      return tell_end(r)
+    elseif not more and not r.code then
+      return
+    else
+      message, kind, more = refill(r)
+      if message == nil then
         if r.ended then tell_end(r) end
         return
       end
-      head = 1
-    end
-    local message, kind = queue[head], binaries[head]
-    queue[head] = nil
-    r.head = head + 1
-    if kind then
-      binaries[head] = nil
-      if kind == true then kind = "binary" end
     end
     if task then
       drop_first(takers)

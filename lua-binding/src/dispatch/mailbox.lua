@@ -6,10 +6,12 @@ local raw_poll, clock = raw.poll, raw.clock
 local error, pcall = error, pcall
 local ceil, min = math.ceil, math.min
 local objects = ws.objects
-local deliver, wake = ws.deliver, ws.wake
+local again, deliver, take, wake = ws.again, ws.deliver, ws.take, ws.wake
+local raw_receive, launch_many, own = raw.receive, ws.launch_many, ws.own
 
-local OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED, LOG =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local OPEN, ACCEPTED, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED, LOG =
+  -1, -2, -4, -5, -6, -7, -8, -9, -10, -11
+-- READABLE is told by the handle alone.
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
 -- system wakes the wait for a signal, but not for one that came just before it.
 local SLICE = 0.05
@@ -18,12 +20,10 @@ local events, at, last = {}, 1, 0 -- what is left of the last poll
 local dispatching = false
 local halted, looping = false, false
 local fd_used = false
+local flowing -- the record whose messages flow() took last
 
 local function on_event(kind, handle, code, text)
-  if kind == READABLE then
-    local conn = objects[handle]
-    if conn then deliver(conn, conn._record) end
-  elseif kind == WRITABLE then
+  if kind == WRITABLE then
     local conn = objects[handle]
     if conn then ws.on_writable(conn, conn._record) end
   elseif kind == PONG then
@@ -45,6 +45,60 @@ local function on_event(kind, handle, code, text)
   end
 end
 
+-- The path of most messages, as a task: gives those of the connections that have news to their
+-- callbacks, without a coroutine for each, until one of these waits, or something else is to be done
+-- first, which is left as it is. No object is kept here while a callback waits (S27).
+local function flow(task)
+  while at <= last and not halted do
+    local handle = events[at]
+    local r = handle > 0 and objects[handle]
+    r = r and r._record
+    local callback = r and r.callback
+    -- Where nothing but the callback holds the object, nobody waits for it.
+    if not callback or r.holds ~= 1 or r.head <= r.tail or r.slow
+      or r.unfinished >= r.max_callbacks then return end
+    local count, message, kind, more = raw_receive(handle, r.queue, r.kinds)
+    if not count then return end
+    at, flowing = at + 1, r
+    if count > 0 then
+      if count > 1 then r.head, r.tail = 2, count end
+      if more then again(objects[handle], r) end
+      if kind then callback(message, kind) else callback(message) end
+      if task.special then return end
+      while r.head <= r.tail do
+        callback = r.callback
+        if not callback or r.holds ~= 1 then return end
+        message, kind = take(r)
+        if kind then callback(message, kind) else callback(message) end
+        if task.special then return end
+      end
+    end
+  end
+end
+
+-- Sees to connections that have news, one at least. Returns how many.
+local function run_readable()
+  local place = at
+  local conn = objects[events[place]]
+  local r = conn and conn._record
+  if r and r.callback and r.holds == 1 then
+    conn, flowing = nil, nil
+    local waits = launch_many(flow)
+    r = flowing
+    if r then
+      if waits then own(waits, r) end
+      -- What it has left of the last one's messages.
+      conn = r.head <= r.tail and objects[r.handle]
+      if conn then deliver(conn, r) end
+      return at - place
+    end
+    conn = objects[events[place]]
+  end
+  at = place + 1
+  if conn then deliver(conn, conn._record) end
+  return 1
+end
+
 -- Dispatches what the last poll brought. An error that leaves here (an interrupt) leaves the
 -- other events for the next dispatch.
 local function run_events()
@@ -53,7 +107,9 @@ local function run_events()
     local place = at
     local kind, handle = events[place], events[place + 1]
     count = count + 1
-    if kind == CLOSED or kind == DEAD or kind == LOST then
+    if kind > 0 then
+      count = count + run_readable() - 1
+    elseif kind == CLOSED or kind == DEAD or kind == LOST then
       local code, text = events[place + 3], events[place + 5]
       events[place + 5] = false
       at = place + 6
@@ -67,7 +123,7 @@ local function run_events()
       at = place + 2
       on_event(kind, handle)
     end
-    if looping and halted then break end
+    if halted then break end
   end
   return count
 end
@@ -137,7 +193,7 @@ end
 -- Dispatches with `fn`. An error that ends it (an interrupt) leaves nothing behind.
 local function dispatch(fn, ...)
   local ok, result = pcall(fn, ...)
-  looping = false
+  looping, halted = false, false
   leave()
   if not ok then error(result, 0) end
   return result
@@ -209,7 +265,7 @@ ws.cancels.sleep = function() end
 -- LuaJIT's compiled traces don't look at hooks: the loops above stay interpreted, so that an
 -- interrupt is seen after each round.
 if type(jit) == "table" and jit.off then
-  for _, fn in ipairs({ run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }) do jit.off(fn) end
+  for _, fn in ipairs({ run_readable, run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }) do jit.off(fn) end
 end
 
 ws.run, ws.poll, ws.sleep = run, poll, sleep

@@ -54,8 +54,7 @@ local function fresh()
   return { co = co, active = co, life = 0, slice = 0, streak = 0 }
 end
 
--- What the task's function leaves behind when it ends. task.special says that there is any of it
--- but a wait.
+-- What the task's function leaves behind when it ends. task.special says that there is any of it.
 local function clear(task)
   if task.wait then cancel(task) end
   if not task.special then return end
@@ -96,7 +95,7 @@ local function step(task, a, b, c, d)
     return true
   end
   if what == DONE then
-    if task.special or task.wait then clear(task) end
+    if task.special then clear(task) end
     if pooled < POOL then
       pooled = pooled + 1
       pool[pooled] = task
@@ -169,13 +168,25 @@ end
 
 function ws.ready() return ready_last - ready_first + 1 end
 
--- Starts a callback. `r` is the record of the connection whose message it gets.
+-- A callback waits. `r` is the record of the connection whose message it got.
+local function own(task, r)
+  task.special, task.owner = true, r
+  r.unfinished = r.unfinished + 1
+end
+ws.own = own
+
+-- Starts a callback for a message of the record `r`.
 function ws.launch(fn, r, a, b, c)
   local task = fresh()
-  if not step(task, fn, a, b, c) then
-    task.special, task.owner = true, r
-    r.unfinished = r.unfinished + 1
-  end
+  if not step(task, fn, a, b, c) then own(task, r) end
+end
+
+-- Starts a function of ours that calls callbacks, one after the other, and gets its task. Once one
+-- has left something behind, which task.special says, the function has to return. Returns the task
+-- if a callback waits.
+function ws.launch_many(fn)
+  local task = fresh()
+  if not step(task, fn, task) then return task end
 end
 
 -- Starts a callback whose errors are treated in their own way (S4, S22): `accepted` is the
@@ -199,6 +210,7 @@ local function try_waiting()
   if current == nil or running() ~= current.active then return nil end
   if isyieldable and not isyieldable() then return nil end
   if current.wait then cancel(current) end
+  current.special = true
   return current
 end
 ws.try_waiting = try_waiting

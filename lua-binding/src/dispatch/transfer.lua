@@ -9,15 +9,15 @@ local MORE = 1
 -- messages are taken one at a time, so that none lies here when that happens.
 function Connection:handle()
   local r = record(self, "handle")
-  r.lent = true
+  r.lent, r.slow = true, true
   for place = r.tail, r.head, -1 do
-    local kind = r.binaries[place]
+    local kind = r.kinds[place]
     if type(kind) == "number" then
       raw.put_back(r.handle, kind, r.queue[place], MORE)
     else
       raw.put_back(r.handle, kind and BINARY or TEXT, r.queue[place], 0)
     end
-    r.queue[place], r.binaries[place] = nil, nil
+    r.queue[place], r.kinds[place] = nil, nil
   end
   r.head, r.tail = 1, 0
   return r.handle
