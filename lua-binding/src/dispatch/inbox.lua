@@ -14,12 +14,10 @@ local BUDGET = 64 -- messages of one connection before others have their turn
 local objects = setmetatable({}, { __mode = "v" }) -- handle -> object, while it is referenced
 local held = {} -- handle -> object: has a callback, a waiting coroutine, or a close under way
 local held_count = 0
-local turn, turn_first, turn_last = {}, 1, 0 -- objects to look at again at the next dispatch
+local turns = { first = 1, last = 0 } -- objects to look at again at the next dispatch
 
-ws.objects = objects
+ws.objects, ws.turns = objects, turns
 function ws.held() return held_count end
-function ws.turns() return turn_last - turn_first + 1 end
-function ws.last_turn() return turn_last end
 
 local function hold(conn, r)
   local holds = r.holds
@@ -48,8 +46,8 @@ ws.unhold = unhold
 local function again(object, r)
   if r.queued then return end
   r.queued = true
-  turn_last = turn_last + 1
-  turn[turn_last] = object
+  local last = turns.last + 1
+  turns.last, turns[last] = last, object
   ws.nudge()
 end
 ws.again = again
@@ -219,15 +217,15 @@ ws.deliver = deliver
 -- Gives objects that asked for it their turn, up to the place `last`. Returns how many.
 function ws.run_turns(last)
   local count = 0
-  while turn_first <= last do
-    local object = turn[turn_first]
-    turn[turn_first] = nil
-    turn_first = turn_first + 1
+  while turns.first <= last do
+    local first = turns.first
+    local object = turns[first]
+    turns.first, turns[first] = first + 1, nil
     count = count + 1
     local r = object._record
     r.queued = false
     r.turn(object, r)
   end
-  if turn_first > turn_last then turn_first, turn_last = 1, 0 end
+  if turns.first > turns.last then turns.first, turns.last = 1, 0 end
   return count
 end

@@ -5,7 +5,7 @@ local raw = ws.raw
 local raw_poll, clock = raw.poll, raw.clock
 local error, pcall = error, pcall
 local ceil, min = math.ceil, math.min
-local objects = ws.objects
+local objects, ready, turns, timers = ws.objects, ws.ready, ws.turns, ws.timers
 local again, deliver, take, wake = ws.again, ws.deliver, ws.take, ws.wake
 local raw_receive, launch_many, own = raw.receive, ws.launch_many, ws.own
 
@@ -14,7 +14,7 @@ local OPEN, ACCEPTED, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED, LOG 
 -- READABLE is told by the handle alone.
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
 -- system wakes the wait for a signal, but not for one that came just before it.
-local SLICE = 0.05
+local SLICE, SLICE_MS = 0.05, 50
 
 local events, at, last = {}, 1, 0 -- what is left of the last poll
 local dispatching = false
@@ -130,9 +130,9 @@ end
 
 local function run_timers()
   local now, count = clock(), 0
-  for _ = 1, ws.timers() do
-    local due, task = ws.first_timer()
-    if not due or due > now then break end
+  for _ = 1, #timers do
+    local task = timers[1]
+    if not task or task.at > now then break end
     ws.clear_timer(task)
     count = count + 1
     if task.wait == "receive" then
@@ -149,31 +149,30 @@ end
 local function round(limit)
   if at > last then
     local wait = limit
-    if ws.ready() > 0 or ws.turns() > 0 then
+    if ready.last > 0 or turns.last > 0 then
       wait = 0
-    elseif wait > 0 then
-      local due = ws.first_timer()
-      if due then wait = min(wait, due - clock()) end
+    elseif timers[1] and wait > 0 then
+      wait = min(wait, timers[1].at - clock())
       if wait < 0 then wait = 0 end
     end
-    local slots, err = raw_poll(ceil(wait * 1000), events)
+    local slots, err = raw_poll(wait == SLICE and SLICE_MS or ceil(wait * 1000), events)
     if err == "forked" and ws.renew() then return 0 end
     if not slots then error("coromega: " .. err, 0) end
     at, last = 1, slots
   end
   -- Who gives way during this round has its turn in the next one.
-  local last_turn = ws.last_turn()
+  local last_turn = turns.last
   local count = run_events()
-  if ws.timers() > 0 then count = count + run_timers() end
-  if ws.ready() > 0 then count = count + ws.run_ready() end
+  if timers[1] then count = count + run_timers() end
+  if ready.last > 0 then count = count + ws.run_ready() end
   if last_turn > 0 then count = count + ws.run_turns(last_turn) end
   return count
 end
 
 -- S3: whether anything can still happen by itself.
 local function alive()
-  return ws.listeners() > 0 or ws.held() > 0 or ws.connects() > 0 or ws.timers() > 0
-    or ws.ready() > 0 or ws.turns() > 0 or at <= last
+  return ws.listeners() > 0 or ws.held() > 0 or ws.connects() > 0 or timers[1] ~= nil
+    or ready.last > 0 or turns.last > 0 or at <= last
 end
 
 local function enter(name)
@@ -202,10 +201,9 @@ end
 -- For a host that waits on fd(): has it become readable when there is something to do.
 function ws.nudge()
   if not fd_used or dispatching then return end
-  if ws.ready() > 0 or ws.turns() > 0 or at <= last then return raw.set_deadline(0) end
-  local due = ws.first_timer()
-  if not due then return raw.set_deadline(-1) end
-  local after = due - clock()
+  if ready.last > 0 or turns.last > 0 or at <= last then return raw.set_deadline(0) end
+  if not timers[1] then return raw.set_deadline(-1) end
+  local after = timers[1].at - clock()
   raw.set_deadline(after > 0 and min(ceil(after * 1000), 2 ^ 31) or 0)
 end
 

@@ -20,7 +20,8 @@ local pool, pooled = {}, 0
 local current -- the task that runs; task.active is its coroutine, or the one inside its pcall
 local slice = 0 -- counts resumes: the same number means "has not given way since"
 local depth = 0
-local ready, ready_first, ready_last = {}, 1, 0
+local ready = { first = 1, last = 0 } -- tasks that run at the next dispatch
+ws.ready = ready
 
 -- How to take back a registered wait, by what is waited for.
 local cancels = { pause = function() end }
@@ -144,29 +145,27 @@ local function schedule(task, a, b, c, d)
   task.wait = nil
   if task.index then ws.clear_timer(task) end
   task.a, task.b, task.c, task.d = a, b, c, d
-  ready_last = ready_last + 1
-  ready[ready_last] = task
+  local last = ready.last + 1
+  ready.last, ready[last] = last, task
   ws.nudge()
 end
 ws.schedule = schedule
 
 -- Runs those that were scheduled before the call. Returns how many.
 function ws.run_ready()
-  local last, count = ready_last, 0
-  while ready_first <= last do
-    local task = ready[ready_first]
-    ready[ready_first] = nil
-    ready_first = ready_first + 1
+  local last, count = ready.last, 0
+  while ready.first <= last do
+    local first = ready.first
+    local task = ready[first]
+    ready.first, ready[first] = first + 1, nil
     local a, b, c, d = task.a, task.b, task.c, task.d
     task.a, task.b, task.c, task.d = nil, nil, nil, nil
     count = count + 1
     step(task, a, b, c, d)
   end
-  if ready_first > ready_last then ready_first, ready_last = 1, 0 end
+  if ready.first > ready.last then ready.first, ready.last = 1, 0 end
   return count
 end
-
-function ws.ready() return ready_last - ready_first + 1 end
 
 -- A callback waits. `r` is the record of the connection whose message it got.
 local function own(task, r)

@@ -1,8 +1,10 @@
--- Deadlines: a binary heap of tasks by `task.at`; `task.index` is its place, nil outside.
+-- Deadlines: a binary heap of tasks by `task.at`; `task.index` is its place, nil outside. The
+-- first one is due first.
 -- One that is not needed any more is taken out at once, so that long timeouts cost nothing.
 local ws = ...
 
 local heap, count, serial = {}, 0, 0
+ws.timers = heap
 
 local function before(a, b)
   return a.at < b.at or (a.at == b.at and a.serial < b.serial)
@@ -56,11 +58,3 @@ function ws.clear_timer(task)
     down(last.index)
   end
 end
-
--- When the first task is due, and which; nil if there is none.
-function ws.first_timer()
-  local task = heap[1]
-  if task then return task.at, task end
-end
-
-function ws.timers() return count end
