@@ -19,8 +19,8 @@ use std::ffi::{CStr, c_char, c_int};
 use coromega_ws_abi::{CMWS_ABI_MAJOR, CMWS_ABI_MINOR, cmws_abi_version};
 use mlua_sys::{
     LUA_REGISTRYINDEX, LUA_TNIL, lua_CFunction, lua_State, lua_call, lua_createtable, lua_error,
-    lua_getfield, lua_pop, lua_pushcclosure, lua_pushlstring, lua_pushstring, lua_pushvalue, lua_setfield, lua_type,
-    luaL_loadbufferx,
+    lua_getfield, lua_pop, lua_pushcclosure, lua_pushlstring, lua_pushstring, lua_pushvalue, lua_setfield,
+    lua_type, luaL_loadbufferx,
 };
 
 /// Where the registry keeps the object that `require` returns, so that a state has only one.

@@ -10,10 +10,11 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOG, CMWS_EVENT_LOST, CMWS_EVENT_READABLE, CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED,
-    CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close,
-    cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline,
-    cmws_mailbox_set_log_level, cmws_message_release, cmws_message_t, cmws_status_t,
+    CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOG, CMWS_EVENT_LOST, CMWS_EVENT_READABLE,
+    CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED, CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t,
+    cmws_mailbox_close, cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll,
+    cmws_mailbox_set_deadline, cmws_mailbox_set_log_level, cmws_message_release, cmws_message_t,
+    cmws_status_t,
 };
 use mlua_sys::{
     lua_Integer, lua_State, lua_newuserdata, lua_pushboolean, lua_pushinteger, lua_pushlstring,

@@ -190,6 +190,40 @@ T.test("S16_a_callback_may_receive", function()
   T.eq(table.concat(log, " "), "1+2 3+4 5+6")
 end)
 
+-- One turn brings messages of several connections, to callbacks that end, wait, fail and receive.
+T.test("S16_callbacks_of_one_turn_that_wait_or_fail_hold_up_nobody", function()
+  local logs, clients, servers, done = {}, {}, {}, 0
+  for place = 1, 3 do
+    local client, server = T.pair()
+    local log, threads = {}, {}
+    logs[place], clients[place], servers[place] = log, client, server
+    client:when_new_msg(function(message)
+      if not message then return end
+      local thread = coroutine.running()
+      T.ok(not threads[thread], "a coroutine that has not ended")
+      log[#log + 1] = message
+      if message == "2" then
+        threads[thread] = true
+        coromega:sleep(0.01)
+        threads[thread] = nil
+        done = done + 1
+      elseif message == "4" then
+        error("the fourth")
+      elseif message == "6" then
+        add(log, "+" .. client:receive_message())
+      end
+    end)
+  end
+  for _, server in ipairs(servers) do
+    for n = 1, 8 do server:send_message(tostring(n)) end
+  end
+  T.wait(function() return done == 3 and #logs[1] + #logs[2] + #logs[3] == 24 end)
+  for _, log in ipairs(logs) do T.eq(table.concat(log, " "), "1 2 3 4 5 6 +7 8") end
+  local reports = T.reports()
+  T.eq(#reports, 3)
+  for _, text in ipairs(reports) do T.ok(text:find("the fourth", 1, true), text) end
+end)
+
 T.test("S16_max_callbacks", function()
   local client, server = T.pair(nil, { max_callbacks = 3 })
   local running, most, done = 0, 0, 0

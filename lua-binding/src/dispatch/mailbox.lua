@@ -90,7 +90,7 @@ local function run_readable()
       -- What it has left of the last one's messages.
       conn = r.head <= r.tail and objects[r.handle]
       if conn then deliver(conn, r) end
-      return at - place
+      return at > place and at - place or 1 -- a fork forgets the others
     end
     conn = objects[events[place]]
   end
@@ -263,7 +263,8 @@ ws.cancels.sleep = function() end
 -- LuaJIT's compiled traces don't look at hooks: the loops above stay interpreted, so that an
 -- interrupt is seen after each round.
 if type(jit) == "table" and jit.off then
-  for _, fn in ipairs({ run_readable, run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }) do jit.off(fn) end
+  local loops = { run_readable, run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }
+  for _, fn in ipairs(loops) do jit.off(fn) end
 end
 
 ws.run, ws.poll, ws.sleep = run, poll, sleep
