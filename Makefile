@@ -20,7 +20,7 @@ PYTHON_SOURCES := $(shell find python-binding -type f -not -name '*.pyc' -not -n
 LUA_MODULES := $(LUA_VERSIONS:%=build/lua/%/coromega_ws.so)
 C_EXAMPLES := $(patsubst examples/c/%.c,build/examples/c/%,$(wildcard examples/c/*.c))
 
-.PHONY: help demo test peers interop autobahn hold sanitize valgrind models mutants fuzz chaos soak bench build install script header docs lint clean setup
+.PHONY: help demo test peers interop autobahn hold sanitize valgrind models mutants fuzz chaos soak bench instructions build install script header docs lint clean setup
 
 help: ## this list
 	@echo "make demo                 the WebSocket dialogue in Lua, in Python and in C"
@@ -34,6 +34,8 @@ help: ## this list
 	@echo "make bench                our echo servers and clients beside those of others, into"
 	@echo "                          docs/benchmark.md: an hour (QUICK=1: the first table, within five minutes,"
 	@echo "                          into build/bench/report/)"
+	@echo "make instructions         counts what each echo server of ours spends on a message, against"
+	@echo "                          bench/instructions.txt, as in \`make test\` (WRITE=1 writes it anew)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
 	@echo "                          as in \`make test\`); wants a Python 2.7"
 	@echo "make sanitize             the C tests with AddressSanitizer in the library, then with"
@@ -110,6 +112,8 @@ test: build
 	tools/valgrind.sh c
 	tools/models.sh
 	tools/fuzz.sh 5
+	bench/setup.sh ours
+	bench/instructions.py
 	$(VENV)/bin/python tests/chaos/run.py 10 1
 
 peers: build/peers/ready
@@ -149,6 +153,10 @@ hold: build
 bench: build
 	bench/setup.sh
 	build/bench/venv/bin/python bench/run.py $(if $(QUICK),--quick,--write)
+
+instructions: build
+	@bench/setup.sh ours
+	@bench/instructions.py $(if $(WRITE),--write)
 
 install: build/library.stamp $(LUA_MODULES)
 	tools/install.sh $(TARGET) $(PREFIX) $(DESTDIR)

@@ -8,14 +8,14 @@ use std::{
     io, mem,
     os::fd::AsFd,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Instant,
 };
 
 use rustix::net::{RecvFlags, Shutdown};
-use tokio::io::Interest;
+use tokio::{io::Interest, task::yield_now};
 
 use crate::{
     admission::Admitted,
@@ -82,6 +82,12 @@ pub(crate) struct Driver {
     leftover: Vec<u8>,
     /// Its place among the connections of its listener.
     _admitted: Option<Admitted>,
+}
+
+/// Has the task go on when the runtime has looked at all sockets again. One that woke itself would be
+/// ready before that, sixty times in a row where no other is.
+fn give_way(cx: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 /// What reading once gave.
@@ -204,7 +210,7 @@ impl Driver {
                 return self.give_up(Error::new(Kind::Tcp, "the peer reset the connection"));
             }
             if self.phase == Phase::Open && !self.leftover.is_empty() && self.takes_messages() {
-                cx.waker().wake_by_ref();
+                give_way(cx);
                 return Poll::Pending;
             }
             if !self.wants_read() || self.socket.poll_read_ready(cx).is_pending() {
@@ -214,7 +220,7 @@ impl Driver {
                 Progress::Dry => {}
                 Progress::More => {
                     // One batch each: then the others have their turn.
-                    cx.waker().wake_by_ref();
+                    give_way(cx);
                     return Poll::Pending;
                 }
                 // Both sides have ended it.

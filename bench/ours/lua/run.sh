@@ -6,4 +6,4 @@ STAGE=${STAGE:-$root/build/stage}
 use_stage "$1"
 interpreter=$1 script=$2
 shift 2
-exec "$interpreter" "$root/bench/ours/lua/$script" "$@"
+exec ${UNDER-} "$interpreter" "$root/bench/ours/lua/$script" "$@"

@@ -150,6 +150,24 @@ mod tests {
     }
 
     #[test]
+    fn s20_a_message_for_many_is_framed_once_and_compressed_once_for_each_way() {
+        let text = b"what everybody gets, and gets, and gets, and gets, and gets again".as_slice();
+        let mut shared = Shared::default();
+        let mut frames = std::collections::HashMap::new();
+        let ways = [None, Some((15, false)), Some((15, true)), Some((9, true))];
+        for compression in ways.into_iter().cycle().take(100 * ways.len()) {
+            let (mut encoder, mut out) = (encoder(Role::Server, compression), Vec::new());
+            let message = (MessageKind::Text, text, true);
+            // Where nothing need be copied, a frame is told of as it was made: where, is which.
+            let frame = encoder.shared(&mut out, message, &mut shared, 0).unwrap().unwrap();
+            let bits = compression.map(|(bits, _)| bits);
+            let place = (frame.as_ptr(), frame.len());
+            assert_eq!(*frames.entry(bits).or_insert(place), place);
+        }
+        assert_eq!((frames.len(), shared.compressed.len()), (3, 2));
+    }
+
+    #[test]
     fn what_is_large_is_not_copied_and_what_does_not_shrink_is_not_compressed() {
         let mut shared = Shared::default();
         let (mut plain, mut compressing) =
