@@ -32,18 +32,19 @@ LIMITS = BENCH / "instructions.txt"
 LOAD = ROOT / "build/load/release/load"
 PYTHON = ROOT / ".venv/bin/python"
 SIZE = 125
-# A count may differ by so many percent from its limit.
-TOLERANCE = 3
+# A count may differ by so many percent from its limit: twice what it does on a busy machine. Python's
+# batches depend a little on when it is woken.
+TOLERANCE, PYTHON_TOLERANCE = 3, 8
 # The outer limit of each wait, in seconds.
 PATIENCE = 120
 ROWS = 25
 
-# How each server is started, how many messages are counted, and whose version matters to it alone.
+# How each server is started, the messages of a short window, and whose version matters to it alone.
 SERVERS = {
-    "C": ([ROOT / "build/bench/ours/echo"], 40000, None),
-    "Lua 5.4": ([BENCH / "ours/lua/run.sh", "lua5.4", "echo.lua"], 20000, "lua5.4"),
-    "Python callbacks": ([PYTHON, BENCH / "ours/python/callbacks.py"], 10000, "python"),
-    "Python awaited": ([PYTHON, BENCH / "ours/python/awaited.py"], 10000, "python"),
+    "C": ([ROOT / "build/bench/ours/echo"], 4800, None),
+    "Lua 5.4": ([BENCH / "ours/lua/run.sh", "lua5.4", "echo.lua"], 1600, "lua5.4"),
+    "Python callbacks": ([PYTHON, BENCH / "ours/python/callbacks.py"], 1600, "python"),
+    "Python awaited": ([PYTHON, BENCH / "ours/python/awaited.py"], 1600, "python"),
 }
 # Connections, and messages in flight on each.
 WORKLOADS = [(10, 16), (100, 1)]
@@ -87,7 +88,7 @@ class Server:
         """Returns how many messages came back, and the instructions they took."""
         load = [LOAD, "--port", self.port, "--size", SIZE, "--connections", connections, "--depth", depth]
         done = subprocess.run(
-            [str(word) for word in [*load, "--messages", messages]],
+            [str(word) for word in [*load, "--messages", messages, "--rounds"]],
             capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         if done.returncode != 0:
@@ -108,7 +109,7 @@ class Server:
 def serving(command):
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         place = pathlib.Path(place)
-        under = ["valgrind", "-q", "--tool=callgrind", "--fair-sched=yes",
+        under = ["chrt", "--batch", "0", "valgrind", "-q", "--tool=callgrind", "--fair-sched=yes",
                  f"--callgrind-out-file={place}/counts"]  # fmt: skip
         # run.sh puts it before the interpreter itself.
         is_script = command[0].suffix == ".sh"
@@ -126,10 +127,18 @@ def serving(command):
 
 
 def count(server, connections, depth, messages):
-    """Two windows of different length: their difference leaves out the handshakes and the ends."""
-    short, before = server.load(connections, depth, messages // 4)
-    long, after = server.load(connections, depth, messages + messages // 4)
-    return (after - before) / (long - short), long
+    """Returns the instructions for a message, and how many messages there are in the last dump.
+
+    The difference of two windows of different length leaves out the handshakes and the ends. Of three
+    such counts the least is taken: what disturbs adds to them, such as a timer that fires.
+    """
+    server.load(connections, depth, messages)  # what the first ones do alone
+    counts = []
+    for _ in range(3):
+        short, before = server.load(connections, depth, messages)
+        long, after = server.load(connections, depth, 5 * messages)
+        counts.append((after - before) / (long - short))
+    return min(counts), long
 
 
 def where(dump, messages):
@@ -165,9 +174,10 @@ def judge(name, counted, limit):
     """Returns what is to be said, and whether it is a failure."""
     off = (counted / limit - 1) * 100
     text = f"{name:24}{counted:9.0f}  {off:+6.1f} % of {limit}"
-    if off > TOLERANCE:
-        return f"{text}: too many", True
-    return f"{text}{': lower the limit (--write)' if off < -TOLERANCE else ''}", False
+    tolerance = PYTHON_TOLERANCE if name.startswith("Python") else TOLERANCE
+    if off > tolerance:
+        return f"{text}: more than {tolerance} % too many", True
+    return f"{text}{': lower the limit (--write)' if off < -tolerance else ''}", False
 
 
 def main():
@@ -178,6 +188,8 @@ def main():
     given = parser.parse_args()
     if given.write and given.names:
         parser.error("--write counts all")
+    # On one core, where the servers wait while the load generator sends, a round comes as a whole.
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     found, counts, failed = versions(), {}, False
     limits = {} if given.write else read_limits()
     others = {name for name in found if not given.write and limits.get(name) != found[name]}
@@ -189,7 +201,6 @@ def main():
         other = others & {"machine", "rustc", "libc", own}
         with serving(command) as server:
             for name, (connections, depth) in wanted.items():
-                server.load(connections, depth, messages // 4)  # what the first ones do alone
                 counts[name], all_of_last = count(server, connections, depth, messages)
                 if given.write:
                     text, is_much = f"{name:24}{counts[name]:9.0f}", False

@@ -286,12 +286,19 @@ impl Load {
             }
             return if done > 0 { self.send(0, done) } else { Ok(()) };
         }
+        let all = self.options.connections as u64 * self.options.depth;
         let Some(connection) = &mut self.connections[index] else { return Ok(()) };
         for _ in 0..n {
             let sent = connection.stamps.pop_front().ok_or("more came back than was sent")?;
             self.times.saturating_record(now - sent);
         }
-        self.send(index, n)
+        if !self.options.rounds {
+            self.send(index, n)
+        } else if self.count.is_multiple_of(all) {
+            self.send_first(self.options.connections)
+        } else {
+            Ok(())
+        }
     }
 
     fn readable_raw(&mut self, index: usize) -> Result<(), String> {

@@ -45,6 +45,9 @@ pub struct Options {
     pub size: usize,
     #[arg(long, default_value_t = 1)]
     pub depth: u64,
+    /// Echo: all send again when everything has come back, instead of each message for itself.
+    #[arg(long, requires = "messages")]
+    pub rounds: bool,
     /// Text instead of binary messages.
     #[arg(long)]
     pub text: bool,
