@@ -11,6 +11,8 @@ pub struct Asyncio {
     pub unregister_task: Py<PyAny>,
     pub running_loop: Py<PyAny>,
     pub copy_context: Py<PyAny>,
+    /// `Context.run`, as a function of a context, a function and what to call it with.
+    pub run_in_context: Py<PyAny>,
     pub cancelled: Py<PyAny>,
     pub weak_reference_count: Py<PyAny>,
     /// The type of what `async def` makes.
@@ -31,6 +33,7 @@ pub fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
             unregister_task: asyncio.getattr("_unregister_task")?.unbind(),
             running_loop: asyncio.getattr("_get_running_loop")?.unbind(),
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
+            run_in_context: py.import("contextvars")?.getattr("Context")?.getattr("run")?.unbind(),
             cancelled: asyncio.getattr("CancelledError")?.unbind(),
             weak_reference_count: py.import("weakref")?.getattr("getweakrefcount")?.unbind(),
             coroutine: py.import("types")?.getattr("CoroutineType")?.unbind(),

@@ -134,7 +134,7 @@ impl Driver {
         }
         let (asyncio, running) = (asyncio(py)?, mailbox.get().loop_of(py)?);
         asyncio.enter_task.bind(py).call1((&running, &spare.task))?;
-        let result = spare.context.bind(py).call_method1(pyo3::intern!(py, "run"), (&spare.begin,));
+        let result = asyncio.run_in_context.bind(py).call1((&spare.context, &spare.begin));
         asyncio.leave_task.bind(py).call1((&running, &spare.task))?;
         result?;
         if matches!(lock(&driver.state).phase, Phase::Suspended { .. }) {
@@ -162,17 +162,10 @@ impl Driver {
     }
 
     /// The coroutine yielded, returned or raised, after its first wait.
-    fn stepped(
-        &self,
-        py: Python<'_>,
-        steps: Py<PyAny>,
-        result: PyResult<Step>,
-    ) -> PyResult<Option<Py<PyAny>>> {
+    fn stepped(&self, py: Python<'_>, result: PyResult<Step>) -> PyResult<Option<Py<PyAny>>> {
         let result = match result {
-            Ok(Step::Yielded(value)) => {
-                lock(&self.state).phase = Phase::Suspended { steps, first: None };
-                return Ok(Some(value));
-            }
+            // It is `Suspended` still.
+            Ok(Step::Yielded(value)) => return Ok(Some(value)),
             Ok(Step::Returned) => Ok(()),
             Err(error) => Err(error),
         };
@@ -280,7 +273,7 @@ impl Driver {
         };
         let _inside = self.mailbox.get().enter();
         let stepped = step(steps.bind(py));
-        self.stepped(py, steps, stepped)
+        self.stepped(py, stepped)
     }
 
     fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -323,7 +316,7 @@ impl Driver {
             Err(error) if error.is_instance_of::<PyStopIteration>(py) => Ok(Step::Returned),
             Err(error) => Err(error),
         };
-        match self.stepped(py, steps, result)? {
+        match self.stepped(py, result)? {
             Some(value) => Ok(value),
             None => Err(finish(py, py.None())),
         }

@@ -10,7 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::asyncio::{cancelled, unless_closed};
+use crate::asyncio::{asyncio, cancelled, unless_closed};
 use crate::connection::Connection;
 use crate::lock;
 
@@ -104,7 +104,7 @@ impl Waiter {
     pub fn resolve(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
         if let Some((wake, context)) = slf.get().settle(py, outcome)? {
-            context.bind(py).call_method1(pyo3::intern!(py, "run"), (wake, slf))?;
+            asyncio(py)?.run_in_context.bind(py).call1((context, wake, slf))?;
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Waiter {
         let py = slf.py();
         let context = match context {
             Some(context) => context,
-            None => crate::asyncio::asyncio(py)?.copy_context.call0(py)?,
+            None => asyncio(py)?.copy_context.call0(py)?,
         };
         let waiter = slf.get();
         {
