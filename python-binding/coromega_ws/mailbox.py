@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
+import os
 import threading
 import warnings
 import weakref
@@ -32,8 +34,14 @@ class _Early(threading.local):
 _early = _Early()
 
 
+@functools.cache
+def _watch_forks() -> None:
+    os.register_at_fork(after_in_child=_native.forked)
+
+
 def _new() -> _native.Mailbox:
     global _at_exit
+    _watch_forks()
     mailbox = _native.Mailbox()
     mailbox.set_log_level(_log_level)
     _all.add(mailbox)

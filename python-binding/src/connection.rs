@@ -76,7 +76,7 @@ impl Connection {
     /// Raises RuntimeError unless the connection's own loop runs here.
     pub fn here(&self, py: Python<'_>) -> PyResult<()> {
         let mailbox = self.mailbox.get();
-        if mailbox.is_loop(py, &running_loop(py)?) {
+        if mailbox.is_current() || mailbox.is_loop(py, &running_loop(py)?) {
             return Ok(());
         }
         // SAFETY: takes a number and stores nothing.

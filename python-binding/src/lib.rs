@@ -66,7 +66,7 @@ mod _native {
         listener_reload,
     };
     #[pymodule_export]
-    use crate::mailbox::{Mailbox, close_mailboxes};
+    use crate::mailbox::{Mailbox, close_mailboxes, forked};
     #[pymodule_export]
     use crate::options::{Options, is_option};
     #[pymodule_export]
