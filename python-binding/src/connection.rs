@@ -35,6 +35,10 @@ pub struct State {
     pub writers_wait: bool,
     /// The core has no more messages and never will.
     pub drained: bool,
+    /// The core had no more messages when it was last asked in this turn: an event tells of the next.
+    pub dry: bool,
+    /// That event may have been the last: the end has been told.
+    pub closed: bool,
     /// A connect or close is under way, which nobody may be waiting for.
     pub busy: bool,
     /// What there was to do had to wait until a task listens to its waiter.
@@ -211,6 +215,8 @@ impl Connection {
             sends: VecDeque::new(),
             writers_wait: false,
             drained: false,
+            dry: false,
+            closed: false,
             busy: false,
             stalled: false,
             pumping: false,

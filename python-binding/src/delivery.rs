@@ -37,20 +37,31 @@ impl Connection {
             }
             if state.lent { 1 } else { BATCH }
         };
-        let mut taken = Vec::new();
-        let outcome = take(py, self.handle, most, self.fragments, &mut taken);
-        if matches!(outcome, Ok(Taken::Moved)) {
-            self.note_moved();
-        }
+        let (mut next, mut others) = (None, Vec::new());
+        let outcome = take(py, self.handle, most, self.fragments, |message| match next {
+            None => next = Some(message),
+            Some(_) => others.push(message),
+        });
         let mut state = lock(&self.state);
-        state.inbox.extend(taken);
-        match outcome? {
-            Taken::Ended | Taken::Moved => {
+        match outcome {
+            Ok(Taken::Some) => state.dry = false,
+            Ok(Taken::All) => state.dry = !state.closed,
+            Ok(Taken::Ended) => {
                 state.drained = true;
-                Ok(Ready::Ended)
+                return Ok(Ready::Ended);
             }
-            _ => Ok(state.inbox.pop_front().map_or(Ready::Wait { first: false }, Ready::Message)),
+            Ok(Taken::Moved) => {
+                drop(state);
+                self.note_moved();
+                return Ok(Ready::Ended);
+            }
+            Err(error) => {
+                state.inbox.extend(next.into_iter().chain(others));
+                return Err(error);
+            }
         }
+        state.inbox.extend(others);
+        Ok(next.map_or(Ready::Wait { first: false }, Ready::Message))
     }
 
     /// What a `receive_message` that begins now gets.
@@ -153,6 +164,9 @@ impl Connection {
 
     fn taker(&self) -> Taker {
         let mut state = lock(&self.state);
+        if state.dry && state.inbox.is_empty() && !state.drained {
+            return Taker::Nobody;
+        }
         if let Some(waiter) = state.waiters.front() {
             if waiter.get().armed() {
                 return Taker::Waiter;
@@ -172,6 +186,7 @@ impl Connection {
         let connection = slf.get();
         {
             let mut state = lock(&connection.state);
+            state.dry = false;
             if state.pumping {
                 return Ok(());
             }

@@ -114,6 +114,7 @@ impl Mailbox {
             },
             abi::CMWS_EVENT_CLOSED => match self.find(py, event.handle) {
                 Some(connection) => {
+                    lock(&connection.get().state).closed = true;
                     connection.call_method1(
                         "_closed",
                         (event.status, event.text, event.http_status, event.close_code),

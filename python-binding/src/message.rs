@@ -1,5 +1,7 @@
 //! Messages between the library and Python objects.
 
+use std::mem::MaybeUninit;
+
 use coromega_ws_abi as abi;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -10,15 +12,17 @@ pub const BATCH: usize = 16;
 
 /// What the core's inbox had.
 pub enum Taken {
+    /// As many as were asked for: there may be more.
     Some,
-    Empty,
+    /// Fewer, or none.
+    All,
     Ended,
     /// Another mailbox has it.
     Moved,
 }
 
-/// Takes up to `most` messages, no more than [`BATCH`], and appends them to `into`, as str and bytes;
-/// of a connection with `fragments`, each with whether it is the last of its message.
+/// Takes up to `most` messages, no more than [`BATCH`], and hands each to `give`, as str and bytes; of
+/// a connection with `fragments`, each with whether it is the last of its message.
 ///
 /// Called without a lock, since a MemoryError may be made on the way.
 pub fn take(
@@ -26,22 +30,14 @@ pub fn take(
     connection: u64,
     most: usize,
     fragments: bool,
-    into: &mut Vec<Py<PyAny>>,
+    mut give: impl FnMut(Py<PyAny>),
 ) -> PyResult<Taken> {
-    const NONE: abi::cmws_message_t = abi::cmws_message_t {
-        data: std::ptr::null(),
-        length: 0,
-        kind: 0,
-        flags: 0,
-        owner: std::ptr::null_mut(),
-    };
-    let mut messages = [NONE; BATCH];
+    let mut messages = [const { MaybeUninit::<abi::cmws_message_t>::uninit() }; BATCH];
+    let (first, most) = (messages.as_mut_ptr().cast(), most.min(BATCH));
     let size = size_of::<abi::cmws_message_t>();
     let mut count = 0;
     // SAFETY: the array has room for as many as the call says.
-    let status = unsafe {
-        abi::cmws_connection_receive(connection, messages.as_mut_ptr(), size, most.min(BATCH), &mut count)
-    };
+    let status = unsafe { abi::cmws_connection_receive(connection, first, size, most, &mut count) };
     if status == abi::CMWS_STATUS_MOVED {
         return Ok(Taken::Moved);
     }
@@ -49,8 +45,10 @@ pub fn take(
         // Any other status than CLOSED means that the handle ended with its mailbox.
         return Ok(Taken::Ended);
     }
-    let mut result = Ok(if count == 0 { Taken::Empty } else { Taken::Some });
+    let mut result = Ok(if count < most { Taken::All } else { Taken::Some });
     for message in messages.iter().take(count) {
+        // SAFETY: the call filled the first `count`.
+        let message = unsafe { message.assume_init_ref() };
         let object = match object(py, message) {
             Ok(object) if fragments => {
                 let fin = message.flags & abi::CMWS_MESSAGE_MORE == 0;
@@ -59,13 +57,13 @@ pub fn take(
             object => object,
         };
         match object {
-            Ok(object) => into.push(object),
+            Ok(object) => give(object),
             Err(error) => result = Err(error),
         }
     }
     if count > 0 {
         // SAFETY: they are ours since the call above, and are released once.
-        unsafe { abi::cmws_message_release(messages.as_mut_ptr(), size, count) };
+        unsafe { abi::cmws_message_release(first, size, count) };
     }
     result
 }
