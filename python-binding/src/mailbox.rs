@@ -30,6 +30,8 @@ const IN_A_ROW: u32 = 64;
 pub struct State {
     pub running_loop: Option<Py<PyAny>>,
     pub context: Option<Py<PyAny>>,
+    /// A future of the loop's, which has its result.
+    pub done: Option<Py<PyAny>>,
     pub events: VecDeque<Event>,
     pub spare: Option<Spare>,
     /// The tasks of callbacks that wait: asyncio itself holds tasks weakly.
@@ -115,6 +117,12 @@ impl Mailbox {
         }
     }
 
+    /// What a task that waits is told is done: the C code of asyncio knows futures of its own, and looks
+    /// up what it wants of others by name.
+    pub fn done_future(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        lock(&self.state).done.as_ref().map(|done| done.clone_ref(py))
+    }
+
     pub fn is_loop(&self, _py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
         lock(&self.state).running_loop.as_ref().is_some_and(|running| running.is(other))
     }
@@ -167,10 +175,13 @@ impl Mailbox {
     fn attach(slf: &Bound<'_, Self>, running: Py<PyAny>) -> PyResult<()> {
         let py = slf.py();
         let context = asyncio(py)?.copy_context.call0(py)?;
+        let done = running.call_method0(py, "create_future")?;
+        done.call_method1(py, "set_result", (py.None(),))?;
         {
             let mut state = lock(&slf.get().state);
             state.running_loop = Some(running.clone_ref(py));
             state.context = Some(context);
+            state.done = Some(done);
         }
         let drain = slf.getattr("_drain")?;
         running.call_method1(py, "add_reader", (slf.get().fd, drain)).map(|_| ())
@@ -366,6 +377,7 @@ impl Mailbox {
         };
         visit.call(&state.running_loop)?;
         visit.call(&state.context)?;
+        visit.call(&state.done)?;
         visit.call(&state.idle)?;
         visit.call(&state.sentinel)?;
         for object in state.running.values().chain(state.listeners.values()) {
@@ -390,7 +402,7 @@ impl Mailbox {
             let pins: Vec<_> = state.connections.values_mut().filter_map(|entry| entry.pin.take()).collect();
             (
                 pins,
-                (state.running_loop.take(), state.sentinel.take()),
+                (state.running_loop.take(), state.done.take(), state.sentinel.take()),
                 std::mem::take(&mut state.listeners),
                 std::mem::take(&mut state.running),
                 state.spare.take(),

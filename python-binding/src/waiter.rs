@@ -100,11 +100,14 @@ impl Waiter {
         Ok(wake)
     }
 
-    /// Resolves it and runs its task up to the next wait. Only from where no task is current.
+    /// Resolves it, but for a cancellation, and runs its task up to the next wait. Only from where no
+    /// task is current.
     pub fn resolve(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         let py = slf.py();
         if let Some((wake, context)) = slf.get().settle(py, outcome)? {
-            asyncio(py)?.run_in_context.bind(py).call1((context, wake, slf))?;
+            let done = slf.get().connection.get().mailbox.get().done_future(py);
+            let done = done.unwrap_or_else(|| slf.clone().into_any().unbind());
+            asyncio(py)?.run_in_context.bind(py).call1((context, wake, done))?;
         }
         Ok(())
     }
