@@ -87,6 +87,13 @@ async def main():
     await client.send_message("after")
     assert await waiting == "after"
 
+    # In a call by the library, which knows whose loop runs.
+    told = asyncio.get_running_loop().create_future()
+    server.when_new_msg(lambda message: told.set_result(forked(child)))
+    await client.send_message("fork")
+    assert await told == 0
+    server.when_new_msg(None)
+
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     process = context.Process(target=work, args=(answers,))
