@@ -8,6 +8,7 @@ mod broadcast;
 mod callback;
 mod connection;
 mod counters;
+mod current;
 mod delivery;
 mod error;
 mod event;
@@ -53,6 +54,8 @@ mod _native {
     #[pymodule_export]
     use crate::counters::{listener_counters, process_counters, process_metrics};
     #[pymodule_export]
+    use crate::current::forked;
+    #[pymodule_export]
     use crate::error::status_words;
     #[pymodule_export]
     use crate::foreign::{close_foreign, foreign_state, send_foreign};
@@ -66,7 +69,7 @@ mod _native {
         listener_reload,
     };
     #[pymodule_export]
-    use crate::mailbox::{Mailbox, close_mailboxes, forked};
+    use crate::mailbox::{Mailbox, close_mailboxes};
     #[pymodule_export]
     use crate::options::{Options, is_option};
     #[pymodule_export]

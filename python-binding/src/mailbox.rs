@@ -1,6 +1,5 @@
 //! The mailbox of one asyncio loop: drains events when its descriptor is readable.
 
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Mutex;
@@ -16,6 +15,7 @@ use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
 use crate::asyncio::{asyncio, running_loop, unless_closed};
 use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
+use crate::current;
 use crate::error::check;
 use crate::event::Event;
 use crate::lock;
@@ -51,54 +51,15 @@ pub struct State {
 pub struct Mailbox {
     pub handle: u64,
     pub fd: i32,
-    /// `FORKS` where it was made.
-    forks: u32,
+    /// As `current::forks` gave it where it was made.
+    pub forks: u32,
     pub in_a_row: AtomicU32,
     /// How many calls of ours that call Python code are under way.
     pub inside: AtomicU32,
     pub state: Mutex<State>,
 }
 
-thread_local! {
-    /// The mailbox whose loop is known to run on this thread, because it has called us; or 0.
-    static CURRENT: Cell<u64> = const { Cell::new(0) };
-}
-
-/// How many forks lie between this process and the first one.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-/// Called in a child of fork: no loop of the parent's runs here.
-#[pyfunction]
-pub fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Counts a call by the loop that may run Python code, while it lives.
-pub struct Inside<'a> {
-    mailbox: &'a Mailbox,
-    before: u64,
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        self.mailbox.inside.fetch_sub(1, Ordering::Relaxed);
-        CURRENT.set(self.before);
-    }
-}
-
 impl Mailbox {
-    /// To be called where the loop has called us.
-    pub fn enter(&self) -> Inside<'_> {
-        self.inside.fetch_add(1, Ordering::Relaxed);
-        Inside { mailbox: self, before: CURRENT.replace(self.handle) }
-    }
-
-    /// Whether its loop runs here, without asking asyncio, which asks the system for the process's
-    /// number. False: perhaps.
-    pub fn is_current(&self) -> bool {
-        CURRENT.get() == self.handle && self.forks == FORKS.load(Ordering::Relaxed)
-    }
-
     pub fn is_closed(&self) -> bool {
         lock(&self.state).closed
     }
@@ -164,7 +125,7 @@ impl Mailbox {
         Ok(Mailbox {
             handle,
             fd,
-            forks: FORKS.load(Ordering::Relaxed),
+            forks: current::forks(),
             in_a_row: AtomicU32::new(0),
             inside: AtomicU32::new(0),
             state: Mutex::new(State::default()),
