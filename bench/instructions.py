@@ -32,7 +32,7 @@ LIMITS = BENCH / "instructions.txt"
 LOAD = ROOT / "build/load/release/load"
 PYTHON = ROOT / ".venv/bin/python"
 SIZE = 125
-# A count may differ by so many percent from its limit: twice what it does on a busy machine. Python's
+# A count may differ by so many percent from its limit: more than it does on a busy machine. Python's
 # batches depend a little on when it is woken.
 TOLERANCE, PYTHON_TOLERANCE = 3, 8
 # The outer limit of each wait, in seconds.
