@@ -44,6 +44,7 @@ impl Stock {
     }
 
     /// An empty buffer for so many bytes.
+    #[inline(always)] // for each message
     pub(crate) fn room(&mut self, length: usize) -> Vec<u8> {
         let Some((class, capacity)) = class(length) else { return Vec::with_capacity(length) };
         match self.classes.get_mut(class).and_then(Vec::pop) {

@@ -57,6 +57,7 @@ pub(crate) struct Header {
 impl Header {
     /// Reads the header of a frame that is sent to this role; None while bytes of it are missing.
     /// Returns how many bytes it took. What is wrong shows with the first two bytes already.
+    #[inline(always)] // for each message
     pub(crate) fn parse(bytes: &[u8], role: Role) -> Result<Option<(Header, usize)>, Violation> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let wrong = |text| Err(Violation { code: 1002, text });

@@ -22,7 +22,14 @@ pub(super) struct Habit {
 
 impl Habit {
     /// A data frame has begun.
+    #[inline]
     pub(super) fn saw(&mut self, header: &Header) {
+        if header.length >= limits::IN_PLACE as u64 || self.last > 0 {
+            self.compare(header);
+        }
+    }
+
+    fn compare(&mut self, header: &Header) {
         let is_large = (limits::IN_PLACE as u64..=limits::LARGEST_LIKELY as u64).contains(&header.length);
         let length = if is_large && is_whole_message(header) { header.length as u32 } else { 0 };
         self.is_repeated = length > 0 && length == self.last;
