@@ -40,8 +40,8 @@ help: ## this list
 	@echo "                          as in \`make test\`); wants a Python 2.7"
 	@echo "make sanitize             the C tests with AddressSanitizer in the library, then with"
 	@echo "                          ThreadSanitizer in it and in Rust's own, as in \`make test\`"
-	@echo "make valgrind             the C tests, the tests of Lua 5.4 and most of Python's under valgrind"
-	@echo "                          (those in C in \`make test\`)"
+	@echo "make valgrind             the C tests, the tests of Lua 5.4 and most of Python's under valgrind, as"
+	@echo "                          in \`make test\`"
 	@echo "make models               what threads do to each other, in every order (loom), as in \`make test\`"
 	@echo "make mutants              breaks the library in thirty places, each of which a model has to find"
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
@@ -109,7 +109,7 @@ test: build
 	$(VENV)/bin/python tests/interop/autobahn/run.py --quick --if-possible --no-skips
 	tools/sanitize.sh address
 	tools/sanitize.sh thread --if-possible
-	tools/valgrind.sh c
+	tools/valgrind.sh
 	tools/models.sh
 	tools/fuzz.sh 5
 	bench/setup.sh ours
