@@ -5,7 +5,7 @@ import platform
 import statistics
 from datetime import date
 
-from subjects import BY_NAME, SUBJECTS
+from subjects import BY_NAME, OURS_IN_C, SUBJECTS
 from workloads import CELLS, GATES, IDLE, IDLE_MOST
 
 HEAD = """# Benchmark
@@ -14,7 +14,8 @@ HEAD = """# Benchmark
 has written this page. The servers take turns: what disturbs the machine disturbs all of them. Of each figure
 the median of {rounds} rounds of {seconds} s is shown, of a ratio that of the ratios of the rounds. Servers
 and load generator share one core, so that what counts is work, not who waits for whom; the load generator
-costs the same for all.
+costs the same for all. A workload is named by the size of its messages, its connections, and the messages
+in flight on each of them.
 
 {machine}
 """
@@ -27,7 +28,7 @@ def machine():
         memory = int(next(info).split()[1]) // 1024 // 1024
     return (
         f"{date.today()}, {models[0] if models else platform.machine()}, {os.cpu_count()} cores, "
-        f"{memory} GiB, Linux {platform.release()}."
+        f"{memory} GiB, Linux {'.'.join(platform.release().split('.')[:2])}."
     )
 
 
@@ -79,7 +80,7 @@ def gates(results):
     text += table(["", *(workload.name for workload in CELLS)], rows)
     idle = results.get(IDLE, {})
     if idle:
-        kib = statistics.median(figures(idle, "C", IDLE.figure))
+        kib = statistics.median(figures(idle, OURS_IN_C, IDLE.figure))
         text += f"\nAn idle connection in C takes {kib:.2f} KiB of resident memory, of {IDLE_MOST} aimed at.\n"
     return text
 

@@ -22,7 +22,7 @@ import plots
 import report
 import workloads
 from measure import Bench, Failed
-from subjects import BY_NAME, ROOT, SUBJECTS
+from subjects import BY_NAME, OURS_IN_C, ROOT, SUBJECTS
 from workloads import CELLS, FULL, GATES, IDLE, IDLE_CONNECTIONS
 
 LOAD = ROOT / "build/load/release/load"
@@ -80,7 +80,7 @@ class Run:
         """With the C echo server as the other end."""
         results = {}
         for workload in (workloads.MANY, workloads.DEEP, workloads.LARGE):
-            server = self.bench.start(BY_NAME["C"], workload)
+            server = self.bench.start(BY_NAME[OURS_IN_C], workload)
             try:
                 subjects = [subject for subject in self.subjects if subject.client]
                 rounds, seconds = self.options.rounds, self.options.seconds
@@ -94,7 +94,7 @@ class Run:
 
 def gate_subjects(workload):
     if workload is IDLE:
-        return {"C"}
+        return {OURS_IN_C}
     return {"TCP alone"} | {n for g in GATES if g.most[workload] is not None for n in (g.ours, g.peer)}
 
 

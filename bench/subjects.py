@@ -9,6 +9,8 @@ OURS = ROOT / "build/bench/ours"
 NATIVE = ROOT / "build/peers/bin"
 PYTHON = ROOT / "build/bench/venv/bin/python"
 
+OURS_IN_C = "coromega_ws, C"
+
 
 @dataclass
 class Subject:
@@ -46,7 +48,7 @@ def peer(name, language, command, **more):
 
 
 SUBJECTS = [
-    Subject("C", "C, C++, Rust", [OURS / "echo"], [OURS / "client"], ours=True),
+    Subject(OURS_IN_C, "C, C++, Rust", [OURS / "echo"], [OURS / "client"], ours=True),
     native("fastwebsockets", cannot=("--compress",)),
     native("tokio-websockets", cannot=("--compress",)),
     native("yawc"),
@@ -54,15 +56,15 @@ SUBJECTS = [
     native("libwebsockets"),
     native("Boost.Beast"),
     Subject("TCP alone", "C, C++, Rust", [NATIVE / "floor"], raw=True),
-    lua("Lua 5.4", "lua5.4"),
-    lua("LuaJIT", "luajit"),
+    lua("coromega_ws, Lua 5.4", "lua5.4"),
+    lua("coromega_ws, LuaJIT", "luajit"),
     peer("nginx, lua-resty-websocket", "Lua", [BENCH / "peers/lua/nginx.py"], cannot=("--compress",)),
     *(
         peer(f"lua-http, {lua}", "Lua", [BENCH / "peers/lua/lua_http.sh", lua], cannot=("--compress",))
         for lua in ("lua5.4", "luajit")
     ),
     *(
-        python(f"Python {form}{comma}", f"ours/python/{form}.py", *option, ours=True)
+        python(f"coromega_ws, {form}{comma}", f"ours/python/{form}.py", *option, ours=True)
         for form in ("callbacks", "awaited")
         for comma, option in (("", ()), (", uvloop", ("--uvloop",)))
     ),

@@ -90,12 +90,18 @@ class Gate:
 
 
 CELLS = (SMALLEST, MANY, DEEP, DEEP_TEXT, LARGE, LARGEST)
+
+
+def gate(ours, peer, *most):
+    return Gate(ours, peer, dict(zip(CELLS, most, strict=True)))
+
+
 GATES = [
-    Gate("C", "fastwebsockets", dict(zip(CELLS, (1.6, 1.1, 0.15, 0.22, 0.8, 1.15), strict=True))),
-    Gate("Lua 5.4", "nginx, lua-resty-websocket", dict(zip(CELLS, (1.6, 0.9, 0.25, None, 0.3, 0.25), strict=True))),
-    Gate("Python callbacks, uvloop", "picows, uvloop", dict(zip(CELLS, (1.5, 0.8, 0.2, None, 0.7, 0.95), strict=True))),
-    Gate("Python awaited, uvloop", "picows, uvloop", dict(zip(CELLS, (1.8, 0.95, 0.3, None, 0.75, 1.0), strict=True))),
-    Gate("Python awaited, uvloop", "websockets, uvloop", dict(zip(CELLS, (0.35, 0.3, 0.1, None, 0.5, 0.9), strict=True))),
+    gate("coromega_ws, C", "fastwebsockets", 1.6, 1.1, 0.15, 0.22, 0.8, 1.15),
+    gate("coromega_ws, Lua 5.4", "nginx, lua-resty-websocket", 1.6, 0.9, 0.25, None, 0.3, 0.25),
+    gate("coromega_ws, callbacks, uvloop", "picows, uvloop", 1.5, 0.8, 0.2, None, 0.7, 0.95),
+    gate("coromega_ws, awaited, uvloop", "picows, uvloop", 1.8, 0.95, 0.3, None, 0.75, 1.0),
+    gate("coromega_ws, awaited, uvloop", "websockets, uvloop", 0.35, 0.3, 0.1, None, 0.5, 0.9),
 ]
 # KiB of resident memory for each idle connection.
 IDLE_MOST = 2.5
