@@ -24,7 +24,7 @@ def write(results, workloads, folder):
         chart, panels = pyplot.subplots(1, len(shown), figsize=(2.6 * len(shown), 0.8 + 0.28 * len(names)), sharey=True)
         for panel, workload in zip(panels if len(shown) > 1 else [panels], shown, strict=True):
             bars(panel, workload, results[workload], names)
-        chart.suptitle("CPU microseconds of the server for a message: smaller is better")
+        chart.suptitle("CPU microseconds of the server for a message: smaller is better; a bar at the edge is longer")
         chart.tight_layout()
         name = language.split(",")[0].lower() + ".svg"
         chart.savefig(folder / name, metadata={"Date": None})
