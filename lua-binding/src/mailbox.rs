@@ -35,12 +35,16 @@ pub struct Mailbox {
     handle: cmws_handle_t,
     /// The state has been closed, or is being closed.
     closed: bool,
-    /// Inside `poll`: a finalizer that polls would end the life of the events' texts.
+    /// Inside `poll`: a finalizer that polls would end the life of the events' texts. An error of Lua's
+    /// leaves it for `flush`.
     polling: bool,
+    /// How many of `events` a `poll` that an error ended has not given.
+    pending: usize,
     /// How many of `messages` are not released: not 0 inside `receive`, and for good after one that ran
     /// out of memory. The two can't be told apart, so that only the end of the state releases them.
     pub taken: usize,
-    /// The connection that `receive` is at, or 0.
+    /// The connection that `receive` is at, or 0. An error of Lua's leaves it for the next
+    /// `poll`.
     pub receiving: cmws_handle_t,
     /// What `receive` works on.
     pub messages: [cmws_message_t; MESSAGES],
@@ -141,14 +145,19 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
         };
         (*mailbox).polling = true;
         let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
-        let mut count = 0;
-        let timeout = lua_tonumber(state, 1) as c_int;
-        let size = size_of::<cmws_event_t>();
-        let status = cmws_mailbox_poll(own, timeout, events, size, EVENTS, &mut count);
-        if status != CMWS_STATUS_OK {
-            (*mailbox).polling = false;
-            return error::fail(state, status);
+        let mut count = (*mailbox).pending;
+        if count == 0 {
+            // Nothing receives while a state polls: an error has ended a `receive`.
+            (*mailbox).receiving = 0;
+            let timeout = lua_tonumber(state, 1) as c_int;
+            let size = size_of::<cmws_event_t>();
+            let status = cmws_mailbox_poll(own, timeout, events, size, EVENTS, &mut count);
+            if status != CMWS_STATUS_OK {
+                (*mailbox).polling = false;
+                return error::fail(state, status);
+            }
         }
+        (*mailbox).pending = count;
         let mut slot: lua_Integer = 0;
         for index in 0..count {
             let event = &*events.add(index);
@@ -170,6 +179,7 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
                 lua_rawseti(state, 2, slot);
             }
         }
+        (*mailbox).pending = 0;
         (*mailbox).polling = false;
         lua_pushinteger(state, slot);
     }
@@ -198,6 +208,7 @@ pub unsafe extern "C-unwind" fn renew(state: *mut lua_State) -> c_int {
         if forked {
             (*mailbox).handle = 0;
             (*mailbox).polling = false;
+            (*mailbox).pending = 0;
         }
         lua_pushboolean(state, forked.into());
     }
@@ -217,11 +228,12 @@ pub unsafe extern "C-unwind" fn set_log_level(state: *mut lua_State) -> c_int {
     }
 }
 
-/// `flush()` writes what was corked.
+/// `flush()`, at the end of a dispatch, writes what was corked.
 pub unsafe extern "C-unwind" fn flush(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue.
     unsafe {
         let mailbox = of(state);
+        (*mailbox).polling = false;
         if (*mailbox).handle != 0 && !(*mailbox).closed {
             let _ = cmws_mailbox_flush((*mailbox).handle);
         }

@@ -32,6 +32,22 @@ T.test("S27_unreferenced_it_is_closed_with_1001", function()
   T.eq(code, 1001)
 end)
 
+T.test("S27_a_callback_for_a_loss_holds_no_connection", function()
+  local listener, accept = T.acceptor()
+  local server
+  local weak = forgotten(T.url(listener), function(conn)
+    local got
+    conn:when_lost(function() return conn end)
+    conn:when_new_msg(function(message) got = message end)
+    server = accept()
+    server:send_message("to the callback")
+    T.wait(function() return got end)
+    conn:when_new_msg(nil)
+  end)
+  collected(weak)
+  T.eq(select(3, server:receive_message()), 1001)
+end)
+
 T.test("S27_found_by_the_next_full_collection", function()
   local listener, accept = T.acceptor()
   local done = false
@@ -237,6 +253,55 @@ T.test("S33_an_error_in_the_main_chunk_in_full_traffic", function()
   local status, text = child(TRAFFIC .. "error('the end')")
   T.eq(status, 1)
   T.match(text, "the end")
+end)
+
+-- Before Lua 5.4 a finalizer's error ends what made a string, of a message or of an event.
+T.plain("S4_finalizers_that_fail_within_the_loop_end_no_connection", function()
+  local failures, ended, last, done = 0, 0, nil, false
+  local function finalizer()
+    local trace = debug.traceback("", 2)
+    if failures < 3 and trace:find("^%s*stack traceback:%s*%[C%][^\n]*\n[^\n]*coromega_ws/mailbox.lua") then
+      failures = failures + 1
+      error("the finalizer fails")
+    end
+  end
+  local function burden()
+    for _ = 1, 100 do
+      if newproxy then
+        getmetatable(newproxy(true)).__gc = finalizer
+      else
+        setmetatable({}, { __gc = finalizer })
+      end
+    end
+    collectgarbage("restart")
+  end
+  coromega:start_new(function()
+    local client, server = T.pair()
+    client:when_new_msg(function(message) last = message and message:sub(1, 6) end)
+    for n = 1, 300 do
+      if n % 10 == 0 then
+        local brief, other = T.pair()
+        brief:when_new_msg(function(message) ended = message and ended or ended + 1 end)
+        coromega:start_new(function() other:close(3000, ("r"):rep(100)) end)
+      end
+      collectgarbage("stop")
+      server:send_message(("%06d"):format(n) .. ("x"):rep(30000))
+      burden()
+      if n % 10 == 0 then coromega:sleep(0.002) end
+    end
+    failures = 3
+    server:send_message("behind all")
+    T.wait(function() return last == "behind" and ended == 30 end, "the last message and the ends")
+    done = true
+    coromega:halt()
+  end)
+  local runs = 0
+  while not done and runs < 10 do
+    runs = runs + 1
+    pcall(coromega.run, coromega)
+  end
+  T.reports()
+  T.ok(done)
 end)
 
 T.test("S33_finalizers_that_use_the_library_while_the_state_closes", function()

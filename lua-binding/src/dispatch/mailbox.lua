@@ -84,7 +84,7 @@ local function run_readable()
   if r and r.callback and r.holds == 1 then
     conn, flowing = nil, nil
     local waits = launch_many(flow)
-    r = flowing
+    r, flowing = flowing, nil -- it may hold the object (S27)
     if r then
       if waits then own(waits, r) end
       -- What it has left of the last one's messages.
