@@ -32,7 +32,7 @@ help: ## this list
 	@echo "make hold                 10,000 connections of a Lua and of a Python server on one core for five"
 	@echo "                          minutes, into docs/held.md"
 	@echo "make bench                our echo servers and clients beside those of others, into"
-	@echo "                          docs/benchmark.md: an hour (QUICK=1: the first table, within five minutes,"
+	@echo "                          docs/benchmark.md: half an hour (QUICK=1: the first table, within five minutes,"
 	@echo "                          into build/bench/report/)"
 	@echo "make instructions         counts what each echo server of ours spends on a message, against"
 	@echo "                          bench/instructions.txt, as in \`make test\` (WRITE=1 writes it anew)"
