@@ -133,7 +133,7 @@ def compared(answers, name, names, workload):
 def failures(failed):
     if not failed:
         return ""
-    lines = "".join(f"- {name}, {workload}: {why}\n" for (workload, name), why in failed.items())
+    lines = "".join(f"- {why}\n" for why in failed.values())
     return f"## What could not be measured\n\n{lines}"
 
 
