@@ -2,10 +2,12 @@
 
 import os
 import platform
+import re
 import statistics
+import subprocess
 from datetime import date
 
-from subjects import BY_NAME, OURS_IN_C, SUBJECTS
+from subjects import BENCH, BY_NAME, OURS_IN_C, ROOT, SUBJECTS
 from workloads import CELLS, GATES, IDLE, IDLE_MOST
 
 HEAD = """# Benchmark
@@ -16,6 +18,9 @@ the median of {rounds} rounds of {seconds} s is shown, of a ratio that of the ra
 and load generator share one core, so that what counts is work, not who waits for whom; the load generator
 costs the same for all. A workload is named by the size of its messages, its connections, and the messages
 in flight on each of them.
+
+The peers are written as their own documentation recommends (bench/peers), with their own defaults: most leave
+Nagle's algorithm on, coromega_ws sets TCP_NODELAY. {versions}.
 
 {machine}
 """
@@ -30,6 +35,17 @@ def machine():
         f"{date.today()}, {models[0] if models else platform.machine()}, {os.cpu_count()} cores, "
         f"{memory} GiB, Linux {'.'.join(platform.release().split('.')[:2])}."
     )
+
+
+def versions():
+    """Of the peers, as they are pinned or installed."""
+    found = re.findall(r'^(\S+) = .*"=([\d.]+)"', (BENCH / "peers/Cargo.toml").read_text(), re.MULTILINE)
+    found += re.findall(r"^(\S+)==(\S+)", (BENCH / "peers/python/requirements.txt").read_text(), re.MULTILINE)
+    command = ["dpkg-query", "-W", "-f", "${Package}\t${Version}\n", "libwebsockets-dev", "libboost-dev"]
+    debian = subprocess.run(command, capture_output=True, text=True).stdout
+    unpacked = ROOT / "build/peers/lua/versions"
+    found += [line.split("\t") for line in (debian + (unpacked.read_text() if unpacked.exists() else "")).splitlines()]
+    return ", ".join(f"{name.partition(':')[0]} {version}" for name, version in found if name != "matplotlib")
 
 
 def figures(answers, name, figure):

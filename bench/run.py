@@ -116,7 +116,9 @@ def run(options):
         clients = {} if options.quick else it.clients()
         os.sched_setaffinity(0, cores)
         free = {} if options.quick else it.of_gates(CELLS)
-    text = report.HEAD.format(rounds=options.rounds, seconds=options.seconds, machine=report.machine())
+    text = report.HEAD.format(
+        rounds=options.rounds, seconds=options.seconds, machine=report.machine(), versions=report.versions()
+    )
     parts = [text, report.gates(servers), report.round_trips(servers)]
     for name in plots.write(servers, CELLS, folder).values():
         parts.append(f"![CPU time of each server for a message]({os.path.relpath(folder / name, page.parent)})\n")
