@@ -996,7 +996,8 @@ cmws_status_t cmws_connection_close(cmws_handle_t connection,
  * ping that is under way or of a new one; `latency_us` of `cmws_connection_info` then says how
  * long it took. What was asked for before that event is answered by it, too. While the inbox is
  * full the pong lies behind the peer's messages. No pong within `ping_timeout` ends the
- * connection, as with the pings of `ping_interval`. CLOSED if no more pings leave.
+ * connection, as with the pings of `ping_interval`. CLOSED if no more pings leave; AWAY
+ * while it was lost and is to come back.
  */
 cmws_status_t cmws_connection_ping(cmws_handle_t connection);
 

@@ -272,10 +272,13 @@ impl Connection {
     }
 
     /// Asks for a round trip: when the pong has come, of a ping under way or of a new one, there is
-    /// the event `Pong`. Fails with `Closed` if no more pings leave.
+    /// the event `Pong`. Fails with `Closed` if no more pings leave, and with `Away` while it is to come back.
     pub fn ping(&self) -> Result<()> {
         if self.end.get().is_some() || self.first_close.get().is_some() {
             return Err(Kind::Closed.into());
+        }
+        if !self.was_open() && self.comes_back().is_some() {
+            return Err(Kind::Away.into());
         }
         self.ping_asked.store(true, Ordering::Release);
         self.rung.store(true, Ordering::Release);

@@ -299,7 +299,8 @@ pub unsafe extern "C" fn cmws_connection_close(
 /// ping that is under way or of a new one; `latency_us` of `cmws_connection_info` then says how
 /// long it took. What was asked for before that event is answered by it, too. While the inbox is
 /// full the pong lies behind the peer's messages. No pong within `ping_timeout` ends the
-/// connection, as with the pings of `ping_interval`. CLOSED if no more pings leave.
+/// connection, as with the pings of `ping_interval`. CLOSED if no more pings leave; AWAY
+/// while it was lost and is to come back.
 #[unsafe(no_mangle)]
 pub extern "C" fn cmws_connection_ping(connection: cmws_handle_t) -> cmws_status_t {
     guard(|| Connection::find(connection)?.ping())

@@ -175,6 +175,7 @@ TEST(S36_sends_while_it_is_away_are_refused)
     close(client.fd);
     loop_wait(&client.loop, CMWS_EVENT_LOST, client.handle);
     CHECK_STATUS(send_text(client.handle, "lost"), CMWS_STATUS_AWAY);
+    CHECK_STATUS(cmws_connection_ping(client.handle), CMWS_STATUS_AWAY);
     CHECK_TEXT(cmws_status_text(CMWS_STATUS_AWAY), "away");
     come_back(&client);
     CHECK_OK(send_text(client.handle, "sent"));

@@ -60,6 +60,8 @@ def test_S36_sends_while_it_is_away_are_refused(run):
         with pytest.raises(coromega.Away):
             await client.send_message("x")
         assert isinstance(await asyncio.gather(pinging, return_exceptions=True), list)
+        with pytest.raises(coromega.Away):
+            await client.ping()
         await until(lambda: len(lost) >= 3)
         assert "connection refused" in lost[2][0] and lost[2][1] is None
         await client.close()
