@@ -36,7 +36,7 @@ MODULES = next(ROOT.glob(".venv/lib/python*/site-packages"), ROOT)
 SIZE = 125
 # A count may differ by so many percent from its limit: more than it does on a busy machine. Python's
 # batches depend a little on when it is woken.
-TOLERANCE, PYTHON_TOLERANCE = 3, 8
+TOLERANCE, PYTHON_TOLERANCE = 5, 10
 # The outer limit of each wait, in seconds.
 PATIENCE = 120
 ROWS = 25
