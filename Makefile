@@ -31,9 +31,9 @@ help: ## this list
 	@echo "make soak                 1,000,000 messages through each echo server (COUNT=...)"
 	@echo "make hold                 10,000 connections of a Lua and of a Python server on one core for five"
 	@echo "                          minutes, into docs/held.md"
-	@echo "make bench                our echo servers and clients beside those of others, into"
-	@echo "                          docs/benchmark.md: half an hour (QUICK=1: the first table, within five minutes,"
-	@echo "                          into build/bench/report/)"
+	@echo "make bench                unmasking and UTF-8 against memcpy, then our echo servers and clients"
+	@echo "                          beside those of others, into docs/benchmark.md: half an hour (QUICK=1: the"
+	@echo "                          first table, within five minutes, into build/bench/report/)"
 	@echo "make instructions         counts what each echo server of ours spends on a message, against"
 	@echo "                          bench/instructions.txt, as in \`make test\` (WRITE=1 writes it anew)"
 	@echo "make autobahn             the Autobahn TestSuite, into docs/autobahn.md (QUICK=1: a part of it,"
@@ -151,6 +151,7 @@ hold: build
 	bench/hold.py --write docs/held.md
 
 bench: build
+	@cargo test -q $(CARGOFLAGS) --release -p coromega_ws_core --lib -- --ignored --nocapture speed::
 	bench/setup.sh
 	build/bench/venv/bin/python bench/run.py $(if $(QUICK),--quick,--write)
 

@@ -19,9 +19,6 @@ class Workload:
     # Whether TCP alone can be measured by it.
     has_floor: bool = False
 
-    @property
-    def connections(self):
-        return int(self.options[self.options.index("--connections") + 1])
 
 
 def size_name(size):

@@ -257,10 +257,11 @@ impl Driver {
         let Scratch { bytes, plain, incoming } = &mut *scratch;
         runtime.returned.restock(&mut incoming.stock);
         let open = self.phase == Phase::Open;
-        if open && self.tls.is_none() && self.decoder.has_habit() {
+        let direct = open && self.tls.is_none();
+        if direct && self.decoder.has_habit() {
             return self.read_likely(bytes, incoming);
         }
-        let place = if open && self.tls.is_none() { self.decoder.place() } else { None };
+        let place = if direct { self.decoder.place() } else { None };
         let in_place = place.is_some();
         let room = place.as_ref().map_or(bytes.len(), |(_, most)| *most);
         let received = receive(&self.socket, room, |socket| match place {

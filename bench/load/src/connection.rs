@@ -55,15 +55,10 @@ pub struct Route {
 }
 
 impl Route {
-    pub fn new(
-        address: SocketAddrV4,
-        path: &str,
-        compress: bool,
-        tls: Option<Arc<rustls::ClientConfig>>,
-    ) -> Route {
+    pub fn new(address: SocketAddrV4, compress: bool, tls: Option<Arc<rustls::ClientConfig>>) -> Route {
         let extension = if compress { "Sec-WebSocket-Extensions: permessage-deflate\r\n" } else { "" };
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET / HTTP/1.1\r\nHost: localhost:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{extension}\r\n",
             address.port()
         );

@@ -94,7 +94,7 @@ impl Load {
         let tls = options.tls.as_ref().map(|path| trust(path)).transpose()?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, options.port);
         Ok(Load {
-            route: Route::new(address, &options.path, options.compress, tls),
+            route: Route::new(address, options.compress, tls),
             supply: Supply::new(options.size, options.text, options.compress),
             poll: Poll::new().map_err(|e| e.to_string())?,
             connections: (0..options.connections).map(|_| None).collect(),

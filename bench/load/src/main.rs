@@ -31,8 +31,6 @@ pub struct Options {
     /// The server's port on 127.0.0.1.
     #[arg(long)]
     pub port: u16,
-    #[arg(long, default_value = "/")]
-    pub path: String,
     /// Processes of the server, to charge CPU time and memory to.
     #[arg(long)]
     pub pid: Vec<u32>,

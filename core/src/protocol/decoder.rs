@@ -320,8 +320,9 @@ impl Decoder {
         let left = usize::try_from(frame.length).unwrap_or(usize::MAX);
         let payload = &mut message.payload;
         if payload.capacity() - payload.len() < left.min(limits::IN_PLACE) {
-            // A little more than twice as much: else headers alone would leave a small rest.
-            payload.reserve_exact(left.min(payload.len().max(limits::READ_BUFFER) + limits::IN_PLACE));
+            let growth = payload.len().max(limits::READ_BUFFER);
+            // A little more where that is all: a small rest would have the whole of it moved.
+            payload.reserve_exact(if left <= growth + limits::IN_PLACE { left } else { growth });
         }
         let most = left.min(payload.capacity() - payload.len());
         Some((payload, most))
