@@ -118,7 +118,7 @@ unsafe fn send_to(state: *mut lua_State, connection: cmws_handle_t, flags: u32) 
 /// connection has ended; nil and why after an error. With `one` it takes one message at most.
 ///
 /// Making a string may run a finalizer that receives: from the same connection it gets none, so that
-/// none overtakes those under way.
+/// none overtakes those under way; the next `poll` tells of that connection.
 pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue and two tables.
     unsafe {
@@ -126,6 +126,7 @@ pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
         let mailbox = mailbox::of(state);
         let outer = (*mailbox).receiving;
         if outer == connection {
+            (*mailbox).missed = connection;
             lua_pushinteger(state, 0);
             return 1;
         }

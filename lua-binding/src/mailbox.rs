@@ -46,6 +46,9 @@ pub struct Mailbox {
     /// The connection that `receive` is at, or 0. An error of Lua's leaves it for the next
     /// `poll`.
     pub receiving: cmws_handle_t,
+    /// A connection that `receive` has given nothing because it was at it, or 0: the next `poll` tells
+    /// of it, for nobody else would.
+    pub missed: cmws_handle_t,
     /// What `receive` works on.
     pub messages: [cmws_message_t; MESSAGES],
     events: [cmws_event_t; EVENTS],
@@ -145,11 +148,12 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
         };
         (*mailbox).polling = true;
         let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
+        // Nothing receives while a state polls: if this is not 0, an error has ended a `receive`.
+        (*mailbox).receiving = 0;
+        let missed = (*mailbox).missed;
         let mut count = (*mailbox).pending;
         if count == 0 {
-            // Nothing receives while a state polls: an error has ended a `receive`.
-            (*mailbox).receiving = 0;
-            let timeout = lua_tonumber(state, 1) as c_int;
+            let timeout = if missed == 0 { lua_tonumber(state, 1) as c_int } else { 0 };
             let size = size_of::<cmws_event_t>();
             let status = cmws_mailbox_poll(own, timeout, events, size, EVENTS, &mut count);
             if status != CMWS_STATUS_OK {
@@ -159,6 +163,9 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
         }
         (*mailbox).pending = count;
         let mut slot: lua_Integer = 0;
+        if missed != 0 {
+            put(state, &mut slot, missed as lua_Integer);
+        }
         for index in 0..count {
             let event = &*events.add(index);
             if event.kind != CMWS_EVENT_READABLE {
@@ -179,6 +186,7 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
                 lua_rawseti(state, 2, slot);
             }
         }
+        (*mailbox).missed = 0;
         (*mailbox).pending = 0;
         (*mailbox).polling = false;
         lua_pushinteger(state, slot);
@@ -209,6 +217,7 @@ pub unsafe extern "C-unwind" fn renew(state: *mut lua_State) -> c_int {
             (*mailbox).handle = 0;
             (*mailbox).polling = false;
             (*mailbox).pending = 0;
+            (*mailbox).missed = 0;
         }
         lua_pushboolean(state, forked.into());
     }
