@@ -49,7 +49,7 @@ SERVERS = {
     "Python awaited": ([PYTHON, BENCH / "ours/python/awaited.py"], 1600, "python"),
 }
 # Connections, and messages in flight on each.
-WORKLOADS = [(10, 16), (100, 1)]
+WORKLOADS = [(1, 1), (10, 16), (100, 1)]
 
 
 class Failed(Exception):
