@@ -249,8 +249,8 @@ impl Driver {
         has_room || self.connection.first_close.get().is_some()
     }
 
-    /// Reads once: the rest of a large payload in place, all else into the buffer that all
-    /// connections share.
+    /// Reads once: the rest of a large payload in place, all else, and what is behind it, into the buffer
+    /// that all connections share.
     fn read(&mut self) -> Progress {
         let runtime = self.runtime;
         let mut scratch = runtime.scratch();
@@ -262,19 +262,22 @@ impl Driver {
             return self.read_likely(bytes, incoming);
         }
         let place = if direct { self.decoder.place() } else { None };
-        let in_place = place.is_some();
-        let room = place.as_ref().map_or(bytes.len(), |(_, most)| *most);
-        let received = receive(&self.socket, room, |socket| match place {
-            Some((payload, most)) => sys::receive_behind(socket.as_fd(), payload, most),
+        let most = place.as_ref().map_or(0, |(_, most)| *most);
+        let received = receive(&self.socket, most + bytes.len(), |socket| match place {
+            Some((payload, most)) => sys::receive_parts(socket.as_fd(), &mut [], payload, most, bytes),
             None => Ok(rustix::net::recv(socket, &mut bytes[..], RecvFlags::DONTWAIT)?.0),
         });
         let (got, progress) = match received {
             Ok(received) => received,
             Err(progress) => return progress,
         };
-        if in_place {
-            let result = self.decoder.placed(got, incoming);
+        if most > 0 {
+            let here = got.min(most);
+            let result = self.decoder.placed(here, incoming);
             self.take(incoming, result.err());
+            if got > here && self.phase == Phase::Open {
+                self.feed(&mut bytes[..got - here], incoming);
+            }
         } else if open && self.tls.is_some() {
             self.open(&mut bytes[..got], plain, incoming);
         } else if open {

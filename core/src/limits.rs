@@ -195,7 +195,7 @@ pub const READ_BUFFER: usize = 64 * 1024;
 /// others have their turn.
 pub const FEED: usize = 256 * 1024;
 /// Payloads up to this size are received into buffers that were used before ...
-pub const LARGEST_BUFFER: usize = 64 * 1024;
+pub const LARGEST_BUFFER: usize = 1024 * 1024;
 /// ... of which the runtime keeps this many bytes, and as many that have just been released.
 pub const BUFFERS: usize = 2 * 1024 * 1024;
 /// The size of messages that come before a sleeping guest is woken, where all that is ready at a
@@ -208,6 +208,9 @@ pub const IN_PLACE: usize = 16 * 1024;
 pub const LARGEST_LIKELY: usize = READ_BUFFER + IN_PLACE;
 /// Payloads from this size on are written from where they are, if nothing must be done to them.
 pub const VECTORED: usize = 16 * 1024;
+/// What of a large payload is masked at a time: as much as one buffer of a mailbox holds. A multiple of 4,
+/// as the key is of 4 bytes.
+pub const MASKED: usize = 256 * 1024;
 /// An empty out-buffer larger than this is given back.
 pub const KEPT_OUT_BUFFER: usize = 4 * 1024;
 /// Extensions of a request that are looked at; more are read over.

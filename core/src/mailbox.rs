@@ -76,6 +76,8 @@ pub struct Mailbox {
     pub(crate) cork: Cork,
     /// What its connections without context takeover compress with.
     pub(crate) spare: Mutex<Spare>,
+    /// Where its connections mask large payloads.
+    pub(crate) masked: Mutex<Vec<u8>>,
     timer_task: Mutex<bool>,
     pub(crate) log: Log,
     members: Mutex<Members>,
@@ -95,6 +97,7 @@ impl Mailbox {
             batch: Mutex::default(),
             cork: Cork::new().map_err(out_of)?,
             spare: Mutex::default(),
+            masked: Mutex::default(),
             timer_task: Mutex::new(false),
             log: Log::default(),
             members: Mutex::default(),

@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::RecvFlags;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::error::{Error, Kind, Result};
@@ -138,18 +137,6 @@ pub(crate) fn is_unheard_for(socket: BorrowedFd<'_>, time: Duration) -> bool {
     result == 0
         && Duration::from_millis(info.tcpi_last_ack_recv.into()) >= time
         && unacknowledged(socket).is_ok_and(|bytes| bytes > 0)
-}
-
-/// Receives up to `most` bytes, without waiting, behind what a vector holds, in the room it has.
-pub(crate) fn receive_behind(socket: BorrowedFd<'_>, to: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-    let room = to.spare_capacity_mut();
-    let most = most.min(room.len());
-    let (got, _) = rustix::net::recv(socket, &mut room[..most], RecvFlags::DONTWAIT)?;
-    let got = got.0.len();
-    // SAFETY: the system has stored `got` bytes behind the first `len`, within the capacity: rustix
-    // returns them as the part of `room` that it has filled.
-    unsafe { to.set_len(to.len() + got) };
-    Ok(got)
 }
 
 /// Receives without waiting: into `head`, then up to `most` bytes behind what a vector holds, in the

@@ -23,7 +23,7 @@ use crate::{
     limits,
     lock::MutexGuard,
     mailbox::Mailbox,
-    protocol::{Agreed, Close, Deflater, Encoder, Role},
+    protocol::{Agreed, Close, Deflater, Encoder, Masked, Role, mask},
     socket::Socket,
     sync::fence,
     tls::Tls,
@@ -117,14 +117,35 @@ impl Writer {
 
     /// Writes what the socket takes.
     fn flush(&mut self, connection: &Arc<Connection>) {
-        self.flush_with(connection, &[]);
+        self.flush_with(connection, &[], None);
     }
 
-    /// The same with a payload behind the out-buffer, which is written from where it is.
-    fn flush_with(&mut self, connection: &Arc<Connection>, payload: &[u8]) {
+    /// The same with a payload behind the out-buffer, which is written from where it is, or masked on
+    /// its way.
+    fn flush_with(&mut self, connection: &Arc<Connection>, payload: &[u8], masked: Masked) {
         self.corked = false;
-        self.write(connection, payload);
+        match masked {
+            Some(key) => self.write_masked(connection, payload, key),
+            None => self.write(connection, payload),
+        }
         self.wrote(connection);
+    }
+
+    /// Masks a payload a part at a time, in the one buffer of the mailbox: the out-buffer of each
+    /// connection would hold all of it until it has left.
+    fn write_masked(&mut self, connection: &Arc<Connection>, payload: &[u8], key: [u8; 4]) {
+        let mailbox = self.mailbox.clone();
+        let mut masked = mailbox.masked.lock();
+        for part in payload.chunks(limits::MASKED) {
+            masked.clear();
+            masked.extend_from_slice(part);
+            mask(&mut masked, key);
+            if self.blocked {
+                self.out.extend_from_slice(&masked);
+            } else {
+                self.write(connection, &masked);
+            }
+        }
     }
 
     /// Writes what the socket takes of the out-buffer and of a payload behind it, and keeps the

@@ -72,6 +72,8 @@ pub(crate) struct Decoder {
     message: Option<Box<Assembly>>,
     /// Data messages, or what was passed on of them, and control frames between them.
     completed: u32,
+    /// The length of the last message that came in parts.
+    last: u32,
     habit: likely::Habit,
 }
 
@@ -109,6 +111,7 @@ impl Decoder {
             control: Vec::new(),
             message: None,
             completed: 0,
+            last: 0,
             habit: likely::Habit::default(),
         }
     }
@@ -247,7 +250,8 @@ impl Decoder {
                 return Ok(());
             }
             (None, Opcode::Data(kind)) => {
-                self.message.insert(Box::new(Assembly::new(kind, frame.compressed, Vec::new())))
+                let payload = out.stock.room(self.room_at_once(frame));
+                self.message.insert(Box::new(Assembly::new(kind, frame.compressed, payload)))
             }
             (Some(message), _) => self.message.insert(message),
             (None, _) => return Ok(()),
@@ -284,6 +288,12 @@ impl Decoder {
         Ok(())
     }
 
+    /// What there is room for when the first bytes of a message come: no more than the message before
+    /// had, so that it is not what was declared alone.
+    fn room_at_once(&self, frame: &Header) -> usize {
+        if frame.compressed || self.fragments { 0 } else { frame.length.min(self.last.into()) as usize }
+    }
+
     /// Passes on what has come of a message, up to its last whole character.
     fn pass_on(&mut self, out: &mut Incoming) {
         let Some(message) = &mut self.message else { return };
@@ -307,7 +317,11 @@ impl Decoder {
         if let Some(message) = self.message.take() {
             self.completed = self.completed.wrapping_add(1);
             let mut payload = message.payload;
-            payload.shrink_to_fit();
+            // One of the stock keeps its room, to go back there.
+            if message.compressed || payload.capacity() - payload.len() > payload.len() / 4 {
+                payload.shrink_to_fit();
+            }
+            self.last = u32::try_from(payload.len()).unwrap_or(u32::MAX);
             out.push(message.kind, true, payload);
         }
     }
@@ -324,7 +338,7 @@ impl Decoder {
             // A little more where that is all: a small rest would have the whole of it moved.
             payload.reserve_exact(if left <= growth + limits::IN_PLACE { left } else { growth });
         }
-        let most = left.min(payload.capacity() - payload.len());
+        let most = left.min(payload.capacity() - payload.len()).min(limits::FEED);
         Some((payload, most))
     }
 

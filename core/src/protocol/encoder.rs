@@ -8,6 +8,9 @@ use super::{
 };
 use crate::{error::Result, lock::Mutex};
 
+/// The key that a payload is masked with; None for a server's.
+pub(crate) type Masked = Option<[u8; 4]>;
+
 /// Encodes what one side sends.
 pub(crate) struct Encoder {
     /// A client's masking keys; None for a server.
@@ -132,36 +135,40 @@ impl Encoder {
         kind: Option<MessageKind>,
         length: usize,
         compressed: bool,
-    ) -> Result<bool> {
+    ) -> Result<Option<Masked>> {
         let opcode = kind.map_or(Opcode::Continuation, Opcode::Data);
-        Ok(!compressed && self.header_alone(out, opcode, false, length)?)
+        if compressed { Ok(None) } else { self.header_alone(out, opcode, false, length).map(Some) }
     }
 
-    /// Appends a header without its payload, if that need not be masked.
-    fn header_alone(&mut self, out: &mut Vec<u8>, opcode: Opcode, fin: bool, length: usize) -> Result<bool> {
-        if self.masks() {
-            return Ok(false);
-        }
+    fn header_alone(
+        &mut self,
+        out: &mut Vec<u8>,
+        opcode: Opcode,
+        fin: bool,
+        length: usize,
+    ) -> Result<Masked> {
         let header = self.header(opcode, length, false)?;
         Header { fin, ..header }.write(out);
-        Ok(true)
+        Ok(header.mask)
     }
 
     pub(super) fn masks(&self) -> bool {
         self.keys.is_some()
     }
 
-    /// Appends the header of a data message alone, where its payload needs nothing done to it and
-    /// may follow from where it is. False where it does.
+    /// Appends the header of a data message alone, whose payload is to follow; says how that is masked.
+    /// None, and nothing appended, where it is compressed.
     pub(crate) fn message_header(
         &mut self,
         out: &mut Vec<u8>,
         kind: MessageKind,
         length: usize,
         wanted: bool,
-    ) -> Result<bool> {
-        let compressed = self.setting(length, wanted).is_some();
-        Ok(!compressed && self.header_alone(out, Opcode::Data(kind), true, length)?)
+    ) -> Result<Option<Masked>> {
+        if self.setting(length, wanted).is_some() {
+            return Ok(None);
+        }
+        self.header_alone(out, Opcode::Data(kind), true, length).map(Some)
     }
 
     /// Appends a ping (RFC 6455, 5.5.2).

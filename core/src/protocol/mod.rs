@@ -23,11 +23,12 @@ pub(crate) use answer::{Refusal, lines as answer_lines, switching};
 pub(crate) use close::{Close, GOING_AWAY, NO_CLOSE_FRAME, NO_CODE, POLICY, check};
 pub(crate) use decoder::{Decoder, Incoming, Violation};
 pub(crate) use deflate::{Deflater, Spare};
-pub(crate) use encoder::Encoder;
+pub(crate) use encoder::{Encoder, Masked};
 pub(crate) use extension::{Agreed, Compression, accept};
 #[cfg(fuzzing)]
 pub(crate) use extension::{Window, check_answer, offer};
 pub(crate) use inflate::Inflater;
+pub(crate) use mask::apply as mask;
 pub(crate) use parameters::Malformed;
 
 pub(crate) use request::{elements, parse as parse_request};

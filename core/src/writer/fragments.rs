@@ -81,8 +81,9 @@ impl Writer {
         let length = self.out.len();
         let large = payload.len() >= limits::VECTORED && !self.blocked;
         let (encoder, out, spare) = (&mut self.encoder, &mut self.out, &self.mailbox.spare);
-        let in_place = large && encoder.fragment_header(out, kind, payload.len(), begun.compress)?;
-        let done = if in_place {
+        let header =
+            if large { encoder.fragment_header(out, kind, payload.len(), begun.compress)? } else { None };
+        let done = if header.is_some() {
             Ok(())
         } else if fin {
             encoder.last_fragment(out, kind, begun.compress, spare)
@@ -95,8 +96,8 @@ impl Writer {
         }
         begun.is_new = false;
         self.sent.add_fragment(payload.len(), fin);
-        if in_place {
-            self.flush_with(connection, payload);
+        if let Some(masked) = header {
+            self.flush_with(connection, payload, masked);
         } else {
             self.cork_or_flush(connection);
         }

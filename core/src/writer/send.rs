@@ -181,15 +181,15 @@ impl Connection {
                 let large = if w.blocked { usize::MAX } else { limits::VECTORED };
                 if let Some(frame) = w.encoder.shared(&mut w.out, (kind, payload, compress), shared, large)? {
                     w.sent.add(payload.len());
-                    w.flush_with(self, frame);
+                    w.flush_with(self, frame, None);
                     return Ok(None);
                 }
             } else if payload.len() >= limits::VECTORED
                 && !w.blocked
-                && w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
+                && let Some(masked) = w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
             {
                 w.sent.add(payload.len());
-                w.flush_with(self, payload);
+                w.flush_with(self, payload, masked);
                 return Ok(None);
             } else if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, &w.mailbox.spare) {
                 w.out.truncate(length);
