@@ -205,7 +205,7 @@ pub const BURST: usize = 64 * 1024;
 pub const IN_PLACE: usize = 16 * 1024;
 /// The largest frame that there is room for before its header has come, where those before it were of
 /// the same length.
-pub const LARGEST_LIKELY: usize = READ_BUFFER + IN_PLACE;
+pub const LARGEST_LIKELY: usize = FEED;
 /// Payloads from this size on are written from where they are, if nothing must be done to them.
 pub const VECTORED: usize = 16 * 1024;
 /// What of a large payload is masked at a time: as much as one buffer of a mailbox holds. A multiple of 4,
