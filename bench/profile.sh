@@ -1,30 +1,37 @@
 #!/bin/sh
-# Where the C echo server's CPU time goes, per message: profile.sh [OPTION OF THE LOAD GENERATOR ...]
+# Where an echo server's CPU time goes, per message: profile.sh SERVER [OPTION OF THE LOAD GENERATOR ...]
 #
-#     profile.sh --connections 10 --depth 16
+#     profile.sh c --connections 10 --depth 16
 #
-# Server and load generator share the last core. Wants perf (Debian: linux-perf), and what
-# `bench/setup.sh ours` builds.
+# SERVER is c, lua (Lua 5.4), callbacks or awaited (Python on uvloop). It shares the last core with the load
+# generator. Wants perf (Debian: linux-perf), and what `bench/setup.sh` builds.
 set -eu
 cd "$(dirname "$0")/.."
+case ${1-} in
+c) server="build/bench/ours/echo" ;;
+lua) server="bench/ours/lua/run.sh lua5.4 echo.lua" ;;
+callbacks | awaited) server="build/bench/venv/bin/python bench/ours/python/$1.py --uvloop" ;;
+*) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+esac
+shift
 command -v perf >/dev/null || { echo "profile.sh: perf is missing (Debian: linux-perf)" >&2; exit 1; }
 
 place=$(mktemp -d)
-server=
-trap 'kill -9 $server 2>/dev/null || true; rm -rf "$place"' EXIT
+trap 'kill -9 ${pid-} 2>/dev/null || true; rm -rf "$place"' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 core=$(($(nproc) - 1))
-taskset -c $core build/bench/ours/echo >"$place/out" &
-server=$!
+# shellcheck disable=SC2086
+taskset -c $core $server >"$place/out" &
+pid=$!
 until grep -q LISTENING "$place/out" 2>/dev/null; do
-    kill -0 $server || exit 1
+    kill -0 $pid || exit 1
     sleep 0.1
 done
-taskset -c $core build/load/release/load --port "$(sed -n 's/^LISTENING //p' "$place/out")" --pid $server \
+taskset -c $core build/load/release/load --port "$(sed -n 's/^LISTENING //p' "$place/out")" --pid $pid \
     --seconds 3 "$@" >"$place/answer" &
 load=$!
 sleep 1
-perf record --quiet --freq 4000 --pid $server --output "$place/data" -- sleep 2 >"$place/log" 2>&1 ||
+perf record --quiet --freq 4000 --pid $pid --output "$place/data" -- sleep 2 >"$place/log" 2>&1 ||
     { cat "$place/log" >&2; exit 1; }
 wait $load
 message=$(sed -n 's/.*"server_us":\([0-9.]*\).*/\1/p' "$place/answer")
@@ -37,6 +44,6 @@ report() { # sort key, rows
             printf "%8.3f us %6.1f %%  %s\n", us * share / 100, share, $0
         }'
 }
-report dso 5
+report dso 8
 echo
 report symbol 20
