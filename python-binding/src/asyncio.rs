@@ -5,6 +5,12 @@ use pyo3::sync::PyOnceLock;
 
 pub struct Asyncio {
     pub task: Py<PyAny>,
+    pub future: Py<PyAny>,
+    /// `Future.remove_done_callback`, as a function of a future and what to remove.
+    pub remove_done_callback: Py<PyAny>,
+    /// Whether a future that nobody waits for any more is as good as a new one: since 3.14 it keeps
+    /// the task that last did.
+    pub reuses_futures: bool,
     pub enter_task: Py<PyAny>,
     pub leave_task: Py<PyAny>,
     pub register_task: Py<PyAny>,
@@ -25,8 +31,12 @@ static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
 pub fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
     ASYNCIO.get_or_try_init(py, || {
         let asyncio = py.import("asyncio")?;
+        let future = asyncio.getattr("Future")?;
         Ok(Asyncio {
             task: asyncio.getattr("Task")?.unbind(),
+            remove_done_callback: future.getattr("remove_done_callback")?.unbind(),
+            reuses_futures: !asyncio.hasattr("future_add_to_awaited_by")?,
+            future: future.unbind(),
             enter_task: asyncio.getattr("_enter_task")?.unbind(),
             leave_task: asyncio.getattr("_leave_task")?.unbind(),
             register_task: asyncio.getattr("_register_task")?.unbind(),

@@ -18,13 +18,12 @@ use crate::pending::PendingSend;
 use crate::receive::Receive;
 use crate::request::{info, text};
 use crate::send::{Argument, flags, send};
-use crate::waiter::Waiter;
 
 pub struct State {
     /// Taken from the core, and not delivered yet.
     pub inbox: VecDeque<Py<PyAny>>,
     /// Those who wait in `receive_message`, the longest-waiting first.
-    pub waiters: VecDeque<Py<Waiter>>,
+    pub waiters: VecDeque<Py<Receive>>,
     pub callback: Option<Py<PyAny>>,
     pub callback_is_async: bool,
     /// The last call of a callback, with None, has been made: there is one (S22).

@@ -6,7 +6,8 @@ use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
 use crate::lock;
 use crate::message::{BATCH, Taken, put_back, take};
-use crate::waiter::{Outcome, Purpose, Waiter};
+use crate::receive::{Outcome, Receive};
+use crate::waiter::Listening;
 
 /// Messages that one call of `pump` delivers before others have their turn.
 const TURN: usize = 64;
@@ -18,8 +19,8 @@ pub enum Ready {
     Wait { first: bool },
 }
 
-enum Taker {
-    Waiter,
+enum Taker<'py> {
+    Waiter { receive: Py<Receive>, wake: Bound<'py, PyAny>, context: Bound<'py, PyAny> },
     Callback { paused: bool },
     Nobody,
 }
@@ -90,8 +91,8 @@ impl Connection {
         }
     }
 
-    /// Queues a waiter; `first`: before the others.
-    pub fn wait(slf: &Bound<'_, Self>, waiter: Py<Waiter>, first: bool) -> PyResult<()> {
+    /// Queues one that waits; `first`: before the others.
+    pub fn wait(slf: &Bound<'_, Self>, waiter: Py<Receive>, first: bool) -> PyResult<()> {
         {
             let mut state = lock(&slf.get().state);
             if first { state.waiters.push_front(waiter) } else { state.waiters.push_back(waiter) }
@@ -99,40 +100,25 @@ impl Connection {
         Connection::repin(slf)
     }
 
-    /// A task listens to its waiter now: go on with what was left lying.
-    pub fn armed(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// A task that did not listen to its waiter is about to: go on with what was left lying.
+    pub fn listens_again(slf: &Bound<'_, Self>) -> PyResult<()> {
         let stalled = std::mem::take(&mut lock(&slf.get().state).stalled);
         if stalled { Connection::schedule(slf) } else { Ok(()) }
     }
 
-    /// A waiter gives up.
-    pub fn withdraw(slf: &Bound<'_, Self>, purpose: Purpose, waiter: &Bound<'_, Waiter>) -> PyResult<()> {
-        let connection = slf.get();
-        match purpose {
-            Purpose::Receive => {
-                let (removed, stalled) = {
-                    let mut state = lock(&connection.state);
-                    let at = state.waiters.iter().position(|other| other.is(waiter));
-                    (at.and_then(|at| state.waiters.remove(at)), std::mem::take(&mut state.stalled))
-                };
-                drop(removed);
-                // Messages that it held up, being the first, go to the next.
-                if stalled {
-                    Connection::schedule(slf)?;
-                }
-                Connection::repin(slf)?;
-            }
-            Purpose::Send => {
-                let removed = {
-                    let mut state = lock(&connection.state);
-                    let at = state.sends.iter().position(|send| send.get().owns(waiter));
-                    at.and_then(|at| state.sends.remove(at))
-                };
-                drop(removed);
-                Connection::schedule(slf)?;
-            }
+    /// One that waits gives up.
+    pub fn withdraw(slf: &Bound<'_, Self>, receive: &Receive) -> PyResult<()> {
+        let (removed, stalled) = {
+            let mut state = lock(&slf.get().state);
+            let at = state.waiters.iter().position(|other| std::ptr::eq(other.get(), receive));
+            (at.and_then(|at| state.waiters.remove(at)), std::mem::take(&mut state.stalled))
+        };
+        drop(removed);
+        // Messages that it held up, being the first, go to the next.
+        if stalled {
+            Connection::schedule(slf)?;
         }
-        Ok(())
+        Connection::repin(slf)
     }
 
     /// A message whose taker was cancelled is the next one again.
@@ -162,23 +148,34 @@ impl Connection {
         slf.get().mailbox.get().call_soon(py, pump)
     }
 
-    fn taker(&self) -> Taker {
-        let mut state = lock(&self.state);
-        if state.dry && state.inbox.is_empty() && !state.drained {
-            return Taker::Nobody;
-        }
-        if let Some(waiter) = state.waiters.front() {
-            if waiter.get().armed() {
-                return Taker::Waiter;
+    fn taker<'py>(&self, py: Python<'py>) -> PyResult<Taker<'py>> {
+        loop {
+            let receive = {
+                let state = lock(&self.state);
+                if state.dry && state.inbox.is_empty() && !state.drained {
+                    return Ok(Taker::Nobody);
+                }
+                match state.waiters.front() {
+                    Some(receive) => receive.clone_ref(py),
+                    None if state.callback.is_none() => return Ok(Taker::Nobody),
+                    None => {
+                        let paused = !state.sends.is_empty() || state.unfinished >= self.max_callbacks;
+                        return Ok(Taker::Callback { paused });
+                    }
+                }
+            };
+            match receive.get().listening(py)? {
+                Listening::To { wake, context } => return Ok(Taker::Waiter { receive, wake, context }),
+                // It keeps its place; the messages wait for it.
+                Listening::NotYet => {
+                    lock(&self.state).stalled = true;
+                    return Ok(Taker::Nobody);
+                }
+                Listening::Cancelled => {
+                    lock(&self.state).waiters.retain(|other| !other.is(&receive));
+                }
             }
-            // A task that does not listen yet keeps its place; the messages wait for it.
-            state.stalled = true;
-            return Taker::Nobody;
         }
-        if state.callback.is_none() {
-            return Taker::Nobody;
-        }
-        Taker::Callback { paused: !state.sends.is_empty() || state.unfinished >= self.max_callbacks }
     }
 
     /// Delivers what there is to those who take it. Only from where no task is current.
@@ -216,26 +213,31 @@ impl Connection {
             if connection.mailbox.get().is_closed() {
                 return Ok(false);
             }
-            match connection.taker() {
+            match connection.taker(py)? {
                 Taker::Nobody | Taker::Callback { paused: true } => return Ok(false),
-                Taker::Waiter => {
+                Taker::Waiter { receive, wake, context } => {
                     if connection.mailbox.get().must_give_way() {
                         return Ok(true);
                     }
-                    let message = match connection.next(py)? {
+                    let outcome = match connection.next(py)? {
                         Ready::Wait { .. } => return Ok(false),
-                        Ready::Ended => py.None(),
-                        Ready::Message(message) => message,
+                        Ready::Ended => Outcome::Ended,
+                        Ready::Message(message) => Outcome::Message(message),
                     };
-                    let waiter = {
+                    let is_first = {
                         let mut state = lock(&connection.state);
-                        state.serving = true;
-                        state.waiters.pop_front()
+                        let is_first = state.waiters.front().is_some_and(|first| first.is(&receive));
+                        state.serving = is_first;
+                        is_first.then(|| state.waiters.pop_front()).is_some()
                     };
-                    let resumed = match waiter {
-                        Some(waiter) => Waiter::resolve(waiter.bind(py), Outcome::Value(message)),
-                        None => Ok(()),
-                    };
+                    if !is_first {
+                        // Whatever ran as the message was made: it is the next one's.
+                        if let Outcome::Message(message) = outcome {
+                            Connection::put_back(slf, message)?;
+                        }
+                        continue;
+                    }
+                    let resumed = receive.get().resolve(outcome, &wake, &context);
                     lock(&connection.state).serving = false;
                     resumed?;
                 }

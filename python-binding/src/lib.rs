@@ -80,8 +80,6 @@ mod _native {
     use crate::request::{
         connection_answer, connection_info, connection_latency, connection_ping, connection_request,
     };
-    #[pymodule_export]
-    use crate::waiter::Waiter;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -32,6 +32,8 @@ pub struct State {
     pub context: Option<Py<PyAny>>,
     /// A future of the loop's, which has its result.
     pub done: Option<Py<PyAny>>,
+    /// One that has none, and that nobody waits for.
+    pub future: Option<Py<PyAny>>,
     pub events: VecDeque<Event>,
     pub spare: Option<Spare>,
     /// The tasks of callbacks that wait: asyncio itself holds tasks weakly.
@@ -78,10 +80,12 @@ impl Mailbox {
         }
     }
 
-    /// What a task that waits is told is done: the C code of asyncio knows futures of its own, and looks
-    /// up what it wants of others by name.
-    pub fn done_future(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        lock(&self.state).done.as_ref().map(|done| done.clone_ref(py))
+    /// What a task that waits is told is done.
+    pub fn done_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match &lock(&self.state).done {
+            Some(done) => Ok(done.bind(py).clone()),
+            None => Err(PyRuntimeError::new_err("no event loop runs yet")),
+        }
     }
 
     pub fn is_loop(&self, _py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
@@ -339,6 +343,7 @@ impl Mailbox {
         visit.call(&state.running_loop)?;
         visit.call(&state.context)?;
         visit.call(&state.done)?;
+        visit.call(&state.future)?;
         visit.call(&state.idle)?;
         visit.call(&state.sentinel)?;
         for object in state.running.values().chain(state.listeners.values()) {
@@ -363,7 +368,7 @@ impl Mailbox {
             let pins: Vec<_> = state.connections.values_mut().filter_map(|entry| entry.pin.take()).collect();
             (
                 pins,
-                (state.running_loop.take(), state.done.take(), state.sentinel.take()),
+                (state.running_loop.take(), state.done.take(), state.future.take(), state.sentinel.take()),
                 std::mem::take(&mut state.listeners),
                 std::mem::take(&mut state.running),
                 state.spare.take(),

@@ -10,13 +10,13 @@ use crate::awaitable::{Step, finish, step, thrown, used_up};
 use crate::connection::Connection;
 use crate::lock;
 use crate::message::Outgoing;
-use crate::waiter::{Outcome, Purpose, Waiter};
+use crate::waiter::{Listening, Waiter};
 
 enum Stage {
     /// Queued and not awaited yet.
     New,
     /// Awaited on the connection's own loop.
-    Here(Py<Waiter>),
+    Here(Waiter),
     /// Awaited on another loop: a future of that loop, and its steps.
     There {
         future: Py<PyAny>,
@@ -25,6 +25,13 @@ enum Stage {
     /// Accepted, or refused for good.
     Settled(Result<(), PyErr>),
     Done,
+}
+
+/// Whether a send is to be tried.
+pub enum Wanted {
+    Now,
+    Later,
+    No,
 }
 
 /// A send that waits for room. It is sent in its turn, awaited or not, unless it is cancelled.
@@ -43,26 +50,33 @@ impl PendingSend {
         PendingSend { connection, message, flags, caller, stage: Mutex::new(Stage::New) }
     }
 
-    /// Whether it still wants to be sent.
-    pub fn wanted(&self, py: Python<'_>) -> PyResult<bool> {
-        let future = match &*lock(&self.stage) {
-            Stage::New | Stage::Here(_) => return Ok(true),
-            Stage::There { future, .. } => future.clone_ref(py),
-            Stage::Settled(_) | Stage::Done => return Ok(false),
-        };
-        Ok(!future.call_method0(py, pyo3::intern!(py, "done"))?.extract::<bool>(py)?)
-    }
-
-    /// Whether its task can be resumed at once; one that has yielded and not listened yet can't.
-    pub fn armed(&self) -> bool {
+    fn waiter(&self, py: Python<'_>) -> Option<Waiter> {
         match &*lock(&self.stage) {
-            Stage::Here(waiter) => waiter.get().armed(),
-            _ => true,
+            Stage::Here(waiter) => Some(waiter.clone_ref(py)),
+            _ => None,
         }
     }
 
-    pub fn owns(&self, waiter: &Bound<'_, Waiter>) -> bool {
-        matches!(&*lock(&self.stage), Stage::Here(mine) if mine.is(waiter))
+    /// Whether it still wants to be sent, and now: a task that does not listen yet could not be resumed
+    /// at once, and is told to look again.
+    pub fn wanted(&self, py: Python<'_>) -> PyResult<Wanted> {
+        if let Some(waiter) = self.waiter(py) {
+            return Ok(match waiter.listening(py)? {
+                Listening::To { .. } => Wanted::Now,
+                Listening::NotYet => {
+                    waiter.wake_later(py)?;
+                    Wanted::Later
+                }
+                Listening::Cancelled => Wanted::No,
+            });
+        }
+        let future = match &*lock(&self.stage) {
+            Stage::There { future, .. } => future.clone_ref(py),
+            Stage::New => return Ok(Wanted::Now),
+            _ => return Ok(Wanted::No),
+        };
+        let done = future.call_method0(py, pyo3::intern!(py, "done"))?.is_truthy(py)?;
+        Ok(if done { Wanted::No } else { Wanted::Now })
     }
 
     /// One try; the status is the library's.
@@ -79,16 +93,10 @@ impl PendingSend {
         let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Settled(copy));
         match stage {
             Stage::Here(waiter) => {
-                let outcome = match result {
-                    Ok(()) => Outcome::Value(py.None()),
-                    Err(error) => Outcome::Failed(error),
-                };
-                let waiter = waiter.bind(py);
-                if at_once {
-                    Waiter::resolve(waiter, outcome)
-                } else {
-                    Waiter::resolve_later(waiter, outcome)
+                if let (true, Listening::To { wake, context }) = (at_once, waiter.listening(py)?) {
+                    return waiter.wake(self.connection.get().mailbox.get(), &wake, &context);
                 }
+                waiter.wake_later(py)
             }
             Stage::There { future, .. } => {
                 let wake = py.import("coromega_ws.waiting")?.getattr("wake")?;
@@ -105,9 +113,10 @@ impl PendingSend {
         let running = running_loop(py)?;
         let connection = self.connection.bind(py);
         if connection.get().mailbox(py).get().is_loop(py, &running) {
-            let waiter = Py::new(py, Waiter::new(self.connection.clone_ref(py), Purpose::Send))?;
-            *lock(&self.stage) = Stage::Here(waiter.clone_ref(py));
-            return Ok(waiter.into_any());
+            let waiter = Waiter::new(py, connection.get().mailbox.get())?;
+            let future = waiter.future(py);
+            *lock(&self.stage) = Stage::Here(waiter);
+            return Ok(future);
         }
         let future = running.call_method0("create_future")?;
         let steps = future.call_method0("__await__")?;
@@ -126,11 +135,31 @@ impl PendingSend {
         }
     }
 
+    /// Woken without a result: waits on, unless it was cancelled.
+    fn wait_on(&self, py: Python<'_>, waiter: &Waiter) -> PyResult<Py<PyAny>> {
+        if waiter.cancelled(py)? {
+            self.abandon(py)?;
+            return Err(cancelled(py));
+        }
+        if !waiter.done(py)? {
+            waiter.block(py)?;
+            return Ok(waiter.future(py));
+        }
+        let connection = self.connection.bind(py);
+        let mut fresh = Waiter::new(py, connection.get().mailbox.get())?;
+        let future = fresh.future(py);
+        if let Stage::Here(waiter) = &mut *lock(&self.stage) {
+            std::mem::swap(waiter, &mut fresh);
+        }
+        Connection::listens_again(connection)?;
+        Ok(future)
+    }
+
     /// Takes it out of the queue: it will not be sent.
     fn abandon(&self, py: Python<'_>) -> PyResult<()> {
         let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Done);
         if let Stage::Here(waiter) = &stage {
-            Waiter::resolve_later(waiter.bind(py), Outcome::Fetched)?;
+            waiter.wake_later(py)?;
         }
         if matches!(stage, Stage::New | Stage::Here(_) | Stage::There { .. }) {
             Connection::forget_send(self.connection.bind(py), self)?;
@@ -152,7 +181,7 @@ impl PendingSend {
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         enum Now {
             Begin,
-            Block(Py<Waiter>),
+            Block(Waiter),
             Step(Py<PyAny>),
             Result(Result<(), PyErr>),
         }
@@ -171,11 +200,7 @@ impl PendingSend {
         };
         match now {
             Now::Begin => self.begin(py),
-            Now::Block(waiter) if waiter.get().waiting() => {
-                waiter.get().block();
-                Ok(waiter.into_any())
-            }
-            Now::Block(_) => Err(cancelled(py)),
+            Now::Block(waiter) => self.wait_on(py, &waiter),
             Now::Step(steps) => match step(steps.bind(py))? {
                 Step::Yielded(value) => Ok(value),
                 Step::Returned => Err(finish(py, py.None())),
@@ -214,7 +239,7 @@ impl PendingSend {
         visit.call(&self.caller)?;
         if let Ok(stage) = self.stage.try_lock() {
             match &*stage {
-                Stage::Here(waiter) => visit.call(waiter)?,
+                Stage::Here(waiter) => waiter.traverse(&visit)?,
                 Stage::There { future, steps } => {
                     visit.call(future)?;
                     visit.call(steps)?;

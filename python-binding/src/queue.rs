@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use crate::asyncio::running_loop;
 use crate::connection::Connection;
 use crate::lock;
-use crate::pending::PendingSend;
+use crate::pending::{PendingSend, Wanted};
 use crate::send::refused;
 
 impl Connection {
@@ -50,11 +50,12 @@ impl Connection {
             };
             let send = pending.get();
             let mut result = Ok(());
-            if send.wanted(py)? {
-                if !send.armed() {
-                    lock(&connection.state).stalled = true;
-                    return Ok(());
-                }
+            let wanted = send.wanted(py)?;
+            if matches!(wanted, Wanted::Later) {
+                lock(&connection.state).stalled = true;
+                return Ok(());
+            }
+            if matches!(wanted, Wanted::Now) {
                 match send.attempt(py, connection.handle) {
                     Ok(abi::CMWS_STATUS_OK) => {}
                     Ok(abi::CMWS_STATUS_WOULD_BLOCK) => return Ok(()),

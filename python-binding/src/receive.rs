@@ -12,11 +12,20 @@ use crate::connection::Connection;
 use crate::delivery::Ready;
 use crate::error::exception;
 use crate::lock;
-use crate::waiter::{Outcome, Purpose, Waiter};
+use crate::waiter::{Listening, Waiter};
+
+/// How a wait ended.
+pub enum Outcome {
+    Message(Py<PyAny>),
+    /// Nothing more comes.
+    Ended,
+    TimedOut,
+}
 
 enum Stage {
     New,
-    Waiting(Py<Waiter>),
+    Waiting { waiter: Waiter, timer: Option<Py<PyAny>> },
+    Settled(Outcome),
     Done,
 }
 
@@ -35,59 +44,138 @@ impl Receive {
         Receive { connection, timeout, name, stage: Mutex::new(Stage::New) }
     }
 
-    fn begin(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let connection = self.connection.bind(py);
-        match Connection::receive_now(connection)? {
-            Ready::Message(message) => {
-                *lock(&self.stage) = Stage::Done;
-                finish_next(message.bind(py))
-            }
-            Ready::Ended => {
-                *lock(&self.stage) = Stage::Done;
-                self.end(py)
-            }
+    fn begin(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let (py, this) = (slf.py(), slf.get());
+        let connection = this.connection.bind(py);
+        let outcome = match Connection::receive_now(connection)? {
+            Ready::Message(message) => Outcome::Message(message),
+            Ready::Ended => Outcome::Ended,
             Ready::Wait { first } => {
-                let waiter = Py::new(py, Waiter::new(self.connection.clone_ref(py), Purpose::Receive))?;
-                if let Some(timeout) = self.timeout {
-                    let expire = waiter.getattr(py, pyo3::intern!(py, "_expire"))?;
-                    let mailbox = connection.get().mailbox(py);
-                    let timer = mailbox
-                        .get()
-                        .loop_of(py)?
-                        .call_method1(pyo3::intern!(py, "call_later"), (timeout.max(0.0), expire))?;
-                    waiter.get().set_timer(timer.unbind());
-                }
-                Connection::wait(connection, waiter.clone_ref(py), first)?;
-                *lock(&self.stage) = Stage::Waiting(waiter.clone_ref(py));
-                Ok(Some(waiter.into_any()))
+                let mailbox = connection.get().mailbox.get();
+                let waiter = Waiter::new(py, mailbox)?;
+                let future = waiter.future(py);
+                let timer = match this.timeout {
+                    Some(seconds) => Some(Receive::timer(slf, seconds.max(0.0))?),
+                    None => None,
+                };
+                *lock(&this.stage) = Stage::Waiting { waiter, timer };
+                Connection::wait(connection, slf.clone().unbind(), first)?;
+                return Ok(Some(future));
+            }
+        };
+        *lock(&this.stage) = Stage::Done;
+        this.finish(py, outcome)
+    }
+
+    fn timer(slf: &Bound<'_, Self>, seconds: f64) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let expire = slf.getattr(pyo3::intern!(py, "_expire"))?;
+        let own = slf.get().connection.get().mailbox.get().loop_of(py)?;
+        Ok(own.call_method1(pyo3::intern!(py, "call_later"), (seconds, expire))?.unbind())
+    }
+
+    /// Ends the await.
+    fn finish(&self, py: Python<'_>, outcome: Outcome) -> PyResult<Option<Py<PyAny>>> {
+        match outcome {
+            Outcome::Message(message) => finish_next(message.bind(py)),
+            Outcome::Ended if self.connection.get().has_moved() => {
+                let text = format!("{}: the connection has moved", self.name);
+                Err(exception(py, abi::CMWS_STATUS_MOVED, &text, 0))
+            }
+            Outcome::Ended => finish_next(py.None().bind(py)),
+            Outcome::TimedOut => {
+                let text = format!("{}: nothing came within {} s", self.name, self.timeout.unwrap_or(0.0));
+                Err(exception(py, abi::CMWS_STATUS_TIMEOUT, &text, 0))
             }
         }
     }
 
-    /// Nothing more comes: None, or Moved.
-    fn end(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        if self.connection.get().has_moved() {
-            let text = format!("{}: the connection has moved", self.name);
-            return Err(exception(py, abi::CMWS_STATUS_MOVED, &text, 0));
+    /// What it waits on, if it waits.
+    fn waiter(&self, py: Python<'_>) -> Option<Waiter> {
+        match &*lock(&self.stage) {
+            Stage::Waiting { waiter, .. } => Some(waiter.clone_ref(py)),
+            _ => None,
         }
-        finish_next(py.None().bind(py))
+    }
+
+    /// Who listens to it. A task that does not yet is told to look again: the messages wait for it.
+    pub fn listening<'py>(&self, py: Python<'py>) -> PyResult<Listening<'py>> {
+        let Some(waiter) = self.waiter(py) else {
+            return Ok(Listening::Cancelled);
+        };
+        let listening = waiter.listening(py)?;
+        if matches!(listening, Listening::NotYet) {
+            waiter.wake_later(py)?;
+        }
+        Ok(listening)
+    }
+
+    /// Ends the wait and runs the task that listens. Only from where no task is current.
+    pub fn resolve(
+        &self,
+        outcome: Outcome,
+        wake: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Settled(outcome));
+        if let Stage::Waiting { waiter, timer } = stage {
+            cancel(wake.py(), timer)?;
+            waiter.wake(self.connection.get().mailbox.get(), wake, context)?;
+        }
+        Ok(())
+    }
+
+    /// Woken without an outcome: waits on, unless it was cancelled.
+    fn wait_on(slf: &Bound<'_, Self>, waiter: &Waiter) -> PyResult<Option<Py<PyAny>>> {
+        let (py, this) = (slf.py(), slf.get());
+        if waiter.cancelled(py)? {
+            this.abandon(py)?;
+            return Err(cancelled(py));
+        }
+        if !waiter.done(py)? {
+            waiter.block(py)?;
+            return Ok(Some(waiter.future(py)));
+        }
+        let connection = this.connection.bind(py);
+        let mut fresh = Waiter::new(py, connection.get().mailbox.get())?;
+        let future = fresh.future(py);
+        let late = match &mut *lock(&this.stage) {
+            Stage::Waiting { waiter, timer } => {
+                std::mem::swap(waiter, &mut fresh);
+                this.timeout.is_some() && timer.is_none()
+            }
+            _ => false,
+        };
+        if late {
+            let again = Receive::timer(slf, 0.0)?;
+            if let Stage::Waiting { timer, .. } = &mut *lock(&this.stage) {
+                *timer = Some(again);
+            }
+        }
+        Connection::listens_again(connection)?;
+        Ok(Some(future))
     }
 
     /// Stops waiting. A message that was handed over and not fetched goes back to the front.
     fn abandon(&self, py: Python<'_>) -> PyResult<()> {
         let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Done);
-        if let Stage::Waiting(waiter) = stage {
-            let connection = self.connection.bind(py);
-            match waiter.get().fetch() {
-                Outcome::Waiting => {
-                    Connection::withdraw(connection, Purpose::Receive, waiter.bind(py))?;
-                    Waiter::resolve_later(waiter.bind(py), Outcome::Fetched)?;
-                }
-                Outcome::Value(message) => Connection::put_back(connection, message)?,
-                _ => {}
+        let connection = self.connection.bind(py);
+        match stage {
+            Stage::Waiting { waiter, timer } => {
+                cancel(py, timer)?;
+                Connection::withdraw(connection, self)?;
+                waiter.wake_later(py)
             }
+            Stage::Settled(Outcome::Message(message)) => Connection::put_back(connection, message),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+}
+
+fn cancel(py: Python<'_>, timer: Option<Py<PyAny>>) -> PyResult<()> {
+    match timer {
+        Some(timer) => timer.call_method0(py, pyo3::intern!(py, "cancel")).map(|_| ()),
+        None => Ok(()),
     }
 }
 
@@ -101,38 +189,22 @@ impl Receive {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let waiter = match &*lock(&self.stage) {
-            Stage::New => None,
-            Stage::Waiting(waiter) => Some(waiter.clone_ref(py)),
-            Stage::Done => return Err(used_up()),
-        };
-        let Some(waiter) = waiter else {
-            return self.begin(py);
-        };
-        let outcome = waiter.get().fetch();
-        if matches!(outcome, Outcome::Waiting) {
-            waiter.get().block();
-            return Ok(Some(waiter.into_any()));
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let (py, this) = (slf.py(), slf.get());
+        if let Some(waiter) = this.waiter(py) {
+            return Receive::wait_on(slf, &waiter);
         }
-        *lock(&self.stage) = Stage::Done;
-        match outcome {
-            Outcome::Value(message) if message.is_none(py) => self.end(py),
-            Outcome::Value(message) => finish_next(message.bind(py)),
-            Outcome::TimedOut => Err(exception(
-                py,
-                abi::CMWS_STATUS_TIMEOUT,
-                &format!("{}: nothing came within {} s", self.name, self.timeout.unwrap_or(0.0)),
-                0,
-            )),
-            Outcome::Failed(error) => Err(error),
-            _ => Err(cancelled(py)),
+        let stage = std::mem::replace(&mut *lock(&this.stage), Stage::Done);
+        match stage {
+            Stage::Settled(outcome) => this.finish(py, outcome),
+            Stage::Done => Err(used_up()),
+            _ => Receive::begin(slf),
         }
     }
 
-    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn send(slf: &Bound<'_, Self>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         // Where `__next__` has ended, StopIteration is set.
-        self.__next__(py)?.ok_or_else(|| PyErr::fetch(py))
+        Receive::__next__(slf)?.ok_or_else(|| PyErr::fetch(slf.py()))
     }
 
     #[pyo3(signature = (kind, value=None, _traceback=None))]
@@ -151,12 +223,43 @@ impl Receive {
         self.abandon(py)
     }
 
+    /// The deadline. A message that has arrived beats it.
+    fn _expire(&self, py: Python<'_>) -> PyResult<()> {
+        if let Stage::Waiting { timer, .. } = &mut *lock(&self.stage) {
+            *timer = None;
+        }
+        let connection = self.connection.bind(py);
+        Connection::pump(connection)?;
+        let Some(waiter) = self.waiter(py) else {
+            return Ok(());
+        };
+        match waiter.listening(py)? {
+            Listening::To { wake, context } => {
+                drop(waiter);
+                Connection::withdraw(connection, self)?;
+                self.resolve(Outcome::TimedOut, &wake, &context)
+            }
+            Listening::NotYet if !waiter.done(py)? => {
+                Connection::withdraw(connection, self)?;
+                *lock(&self.stage) = Stage::Settled(Outcome::TimedOut);
+                waiter.wake_later(py)
+            }
+            // There is something for it, or it was cancelled: its task is about to look.
+            _ => Ok(()),
+        }
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.connection)?;
-        if let Ok(stage) = self.stage.try_lock()
-            && let Stage::Waiting(waiter) = &*stage
-        {
-            visit.call(waiter)?;
+        if let Ok(stage) = self.stage.try_lock() {
+            match &*stage {
+                Stage::Waiting { waiter, timer } => {
+                    waiter.traverse(&visit)?;
+                    visit.call(timer)?;
+                }
+                Stage::Settled(Outcome::Message(message)) => visit.call(message)?,
+                _ => {}
+            }
         }
         Ok(())
     }

@@ -39,6 +39,15 @@ impl Mailbox {
         lock(&self.state).spare.take()
     }
 
+    pub fn take_future(&self) -> Option<Py<PyAny>> {
+        lock(&self.state).future.take()
+    }
+
+    pub fn put_future(&self, future: Py<PyAny>) {
+        let old = lock(&self.state).future.replace(future);
+        drop(old);
+    }
+
     pub fn put_spare(&self, spare: Spare) {
         let old = lock(&self.state).spare.replace(spare);
         drop(old);

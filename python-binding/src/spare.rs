@@ -88,7 +88,7 @@ impl Spare {
     }
 }
 
-fn references(object: &Bound<'_, PyAny>) -> u32 {
+pub fn references(object: &Bound<'_, PyAny>) -> u32 {
     // SAFETY: the GIL is held and the object is live. The upper half has flags since 3.14.
     unsafe { ffi::Py_REFCNT(object.as_ptr()) as u32 }
 }

@@ -1,254 +1,123 @@
-//! What a task waits on: a future of our own that is resolved from within the drain.
+//! What a task waits on: a future of asyncio's, whose callback is called from within the drain.
 //!
 //! A task is resumed right there, so that between the arrival of a message and the code that
 //! takes it there is no moment in which it could be cancelled and the message lost.
+//!
+//! For that the future need not be done: its callback is taken from it, and called with another one
+//! that is. So it serves again, where nobody else knows it.
 
-use std::sync::Mutex;
-
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
-use crate::asyncio::{asyncio, cancelled, unless_closed};
-use crate::connection::Connection;
-use crate::lock;
+use crate::asyncio::{asyncio, unless_closed};
+use crate::mailbox::Mailbox;
+use crate::spare::references;
 
-/// What the task waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    Receive,
-    Send,
-}
+pub struct Waiter(Py<PyAny>);
 
-/// How a wait ended.
-pub enum Outcome {
-    Waiting,
-    /// A message, or None after the last one; None too when a send was accepted.
-    Value(Py<PyAny>),
-    TimedOut,
-    /// A send that can't be sent any more.
-    Failed(PyErr),
+/// Who listens to a waiter.
+pub enum Listening<'py> {
+    To {
+        wake: Bound<'py, PyAny>,
+        context: Bound<'py, PyAny>,
+    },
+    /// A task that has not seen it yet, or is about to look by itself.
+    NotYet,
+    /// It has been cancelled, and its task is about to learn that.
     Cancelled,
-    /// Fetched by the awaitable.
-    Fetched,
-}
-
-struct State {
-    outcome: Outcome,
-    blocking: bool,
-    /// The task's wake-up and its context. Without it the task does not listen yet.
-    wake: Option<(Py<PyAny>, Py<PyAny>)>,
-    timer: Option<Py<PyAny>>,
-}
-
-/// A future that only its own task awaits.
-#[pyclass(frozen, weakref, module = "coromega_ws._native")]
-pub struct Waiter {
-    connection: Py<Connection>,
-    purpose: Purpose,
-    state: Mutex<State>,
 }
 
 impl Waiter {
-    /// A waiter that the caller is about to yield to its task.
-    pub fn new(connection: Py<Connection>, purpose: Purpose) -> Self {
-        let state = State { outcome: Outcome::Waiting, blocking: true, wake: None, timer: None };
-        Waiter { connection, purpose, state: Mutex::new(state) }
+    /// One that the caller is about to yield to its task.
+    pub fn new(py: Python<'_>, mailbox: &Mailbox) -> PyResult<Self> {
+        let waiter = match mailbox.take_future() {
+            Some(future) => Waiter(future),
+            None => {
+                let keywords = PyDict::new(py);
+                keywords.set_item(pyo3::intern!(py, "loop"), mailbox.loop_of(py)?)?;
+                Waiter(asyncio(py)?.future.bind(py).call((), Some(&keywords))?.unbind())
+            }
+        };
+        waiter.block(py)?;
+        Ok(waiter)
     }
 
-    /// Whether a task listens.
-    pub fn armed(&self) -> bool {
-        lock(&self.state).wake.is_some()
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Waiter(self.0.clone_ref(py))
     }
 
-    pub fn waiting(&self) -> bool {
-        matches!(lock(&self.state).outcome, Outcome::Waiting)
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
+
+    /// What is to be yielded.
+    pub fn future(&self, py: Python<'_>) -> Py<PyAny> {
+        self.0.clone_ref(py)
     }
 
     /// Has to be yielded again.
-    pub fn block(&self) {
-        lock(&self.state).blocking = true;
+    pub fn block(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.bind(py).setattr(pyo3::intern!(py, "_asyncio_future_blocking"), true)
     }
 
-    /// What it came to; only the first caller gets it.
-    pub fn fetch(&self) -> Outcome {
-        let mut state = lock(&self.state);
-        match state.outcome {
-            Outcome::Waiting => Outcome::Waiting,
-            _ => std::mem::replace(&mut state.outcome, Outcome::Fetched),
+    pub fn done(&self, py: Python<'_>) -> PyResult<bool> {
+        self.0.bind(py).call_method0(pyo3::intern!(py, "done"))?.is_truthy()
+    }
+
+    pub fn cancelled(&self, py: Python<'_>) -> PyResult<bool> {
+        self.0.bind(py).call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()
+    }
+
+    pub fn listening<'py>(&self, py: Python<'py>) -> PyResult<Listening<'py>> {
+        if let Ok(callbacks) = self.0.bind(py).getattr(pyo3::intern!(py, "_callbacks"))?.cast_into::<PyList>()
+            && callbacks.len() == 1
+        {
+            let (wake, context) = callbacks.get_item(0)?.extract()?;
+            return Ok(Listening::To { wake, context });
         }
+        Ok(if self.cancelled(py)? { Listening::Cancelled } else { Listening::NotYet })
     }
 
-    pub fn set_timer(&self, timer: Py<PyAny>) {
-        lock(&self.state).timer = Some(timer);
-    }
-
-    /// Sets the outcome and returns the wake-up, if it was waiting.
-    fn settle(&self, py: Python<'_>, outcome: Outcome) -> PyResult<Option<(Py<PyAny>, Py<PyAny>)>> {
-        let (wake, timer) = {
-            let mut state = lock(&self.state);
-            if !matches!(state.outcome, Outcome::Waiting) {
-                return Ok(None);
-            }
-            state.outcome = outcome;
-            (state.wake.take(), state.timer.take())
-        };
-        if let Some(timer) = timer {
-            timer.bind(py).call_method0(pyo3::intern!(py, "cancel"))?;
+    /// Runs the task that listens up to its next wait. Only from where no task is current.
+    pub fn wake(
+        self,
+        mailbox: &Mailbox,
+        wake: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (py, future) = (wake.py(), self.0.bind(wake.py()));
+        let (asyncio, done) = (asyncio(py)?, mailbox.done_future(py)?);
+        asyncio.remove_done_callback.bind(py).call1((future, wake))?;
+        // Whether only a task knows it, whose next step forgets it.
+        let reusable = asyncio.reuses_futures && is_native(wake) && references(future) == 2;
+        if !reusable {
+            self.set_done(py)?;
         }
-        Ok(wake)
-    }
-
-    /// Resolves it, but for a cancellation, and runs its task up to the next wait. Only from where no
-    /// task is current.
-    pub fn resolve(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
-        let py = slf.py();
-        if let Some((wake, context)) = slf.get().settle(py, outcome)? {
-            let done = slf.get().connection.get().mailbox.get().done_future(py);
-            let done = done.unwrap_or_else(|| slf.clone().into_any().unbind());
-            asyncio(py)?.run_in_context.bind(py).call1((context, wake, done))?;
+        asyncio.run_in_context.bind(py).call1((context, wake, done))?;
+        if reusable && references(future) == 1 {
+            mailbox.put_future(self.0);
         }
         Ok(())
     }
 
-    /// Resolves it from anywhere on the loop's thread: its task runs later, or never where the loop
+    /// From anywhere on the loop's thread: has the task look by itself, later, or never where the loop
     /// was closed.
-    pub fn resolve_later(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
-        if let Some((wake, context)) = slf.get().settle(slf.py(), outcome)? {
-            let woken = slf.get().call_soon(slf, wake, context);
-            unless_closed(&slf.get().get_loop(slf.py())?, woken)?;
+    pub fn wake_later(&self, py: Python<'_>) -> PyResult<()> {
+        if self.done(py)? {
+            return Ok(());
         }
-        Ok(())
+        let own = self.0.bind(py).call_method0(pyo3::intern!(py, "get_loop"))?;
+        unless_closed(&own, self.set_done(py))
     }
 
-    fn call_soon(&self, slf: &Bound<'_, Self>, wake: Py<PyAny>, context: Py<PyAny>) -> PyResult<()> {
-        let py = slf.py();
-        let keywords = PyDict::new(py);
-        keywords.set_item(pyo3::intern!(py, "context"), context)?;
-        let mailbox = self.connection.get().mailbox(py);
-        mailbox.get().loop_of(py)?.call_method(
-            pyo3::intern!(py, "call_soon"),
-            (wake, slf),
-            Some(&keywords),
-        )?;
-        Ok(())
+    fn set_done(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.bind(py).call_method1(pyo3::intern!(py, "set_result"), (py.None(),)).map(|_| ())
     }
 }
 
-#[pymethods]
-impl Waiter {
-    #[getter]
-    fn _asyncio_future_blocking(&self) -> bool {
-        lock(&self.state).blocking
-    }
-
-    #[setter(_asyncio_future_blocking)]
-    fn set_blocking(&self, blocking: bool) {
-        lock(&self.state).blocking = blocking;
-    }
-
-    fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.connection.get().mailbox(py).get().loop_of(py)
-    }
-
-    #[pyo3(signature = (wake, *, context=None))]
-    fn add_done_callback(slf: &Bound<'_, Self>, wake: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
-        let py = slf.py();
-        let context = match context {
-            Some(context) => context,
-            None => asyncio(py)?.copy_context.call0(py)?,
-        };
-        let waiter = slf.get();
-        {
-            let mut state = lock(&waiter.state);
-            if matches!(state.outcome, Outcome::Waiting) {
-                if state.wake.is_some() {
-                    drop(state);
-                    return Err(PyRuntimeError::new_err("only one task can wait here"));
-                }
-                state.wake = Some((wake, context));
-                drop(state);
-                // What came before the task listened has been left lying.
-                return Connection::armed(waiter.connection.bind(py));
-            }
-        }
-        waiter.call_soon(slf, wake, context)
-    }
-
-    fn remove_done_callback(&self, wake: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let taken = {
-            let mut state = lock(&self.state);
-            state.wake.take()
-        };
-        match taken {
-            Some((mine, _)) if mine.bind(wake.py()).eq(wake)? => Ok(1),
-            Some(other) => {
-                lock(&self.state).wake = Some(other);
-                Ok(0)
-            }
-            None => Ok(0),
-        }
-    }
-
-    #[pyo3(signature = (msg=None))]
-    fn cancel(slf: &Bound<'_, Self>, msg: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        let _ = msg;
-        let waiter = slf.get();
-        if !waiter.waiting() {
-            return Ok(false);
-        }
-        Connection::withdraw(waiter.connection.bind(slf.py()), waiter.purpose, slf)?;
-        Waiter::resolve_later(slf, Outcome::Cancelled)?;
-        Ok(true)
-    }
-
-    fn cancelled(&self) -> bool {
-        matches!(lock(&self.state).outcome, Outcome::Cancelled)
-    }
-
-    fn done(&self) -> bool {
-        !self.waiting()
-    }
-
-    /// Called by the task when it is woken; what was waited for is fetched by the awaitable.
-    fn result(&self, py: Python<'_>) -> PyResult<()> {
-        if self.cancelled() { Err(cancelled(py)) } else { Ok(()) }
-    }
-
-    /// The deadline of a receive. A message that has arrived beats it.
-    fn _expire(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let waiter = slf.get();
-        lock(&waiter.state).timer = None;
-        let connection = waiter.connection.bind(slf.py());
-        Connection::pump(connection)?;
-        if waiter.waiting() {
-            Connection::withdraw(connection, waiter.purpose, slf)?;
-            Waiter::resolve(slf, Outcome::TimedOut)?;
-        }
-        Ok(())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.connection)?;
-        if let Ok(state) = self.state.try_lock() {
-            if let Some((wake, context)) = &state.wake {
-                visit.call(wake)?;
-                visit.call(context)?;
-            }
-            visit.call(&state.timer)?;
-            if let Outcome::Value(value) = &state.outcome {
-                visit.call(value)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn __clear__(&self) {
-        let (wake, timer) = {
-            let mut state = lock(&self.state);
-            (state.wake.take(), state.timer.take())
-        };
-        drop((wake, timer));
-    }
+/// Whether it is a function written in C, such as a task's wake-up.
+fn is_native(function: &Bound<'_, PyAny>) -> bool {
+    function.get_type_ptr() == &raw mut ffi::PyCFunction_Type
 }
