@@ -74,6 +74,10 @@ impl Connection {
             if !state.waiters.is_empty() && !state.serving {
                 return Ok(Ready::Wait { first: false });
             }
+            // The core was asked just now.
+            if state.serving && state.dry && state.inbox.is_empty() && !state.drained {
+                return Ok(Ready::Wait { first: true });
+            }
             state.serving
         };
         if connection.mailbox.get().must_give_way() {
