@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 
 use crate::asyncio::{asyncio, cancelled};
 use crate::awaitable::{Ready, Step, finish, step, steps, thrown};
+use crate::call::call;
 use crate::connection::Connection;
 use crate::error::passes;
 use crate::lock;
@@ -103,7 +104,7 @@ impl Driver {
             let phase = Phase::Call { callback: callback.clone().unbind(), argument: argument.unbind() };
             return Driver::run(mailbox, phase, connection, kind);
         }
-        match callback.call1((argument,)) {
+        match call(callback, [&argument]) {
             Ok(result) if result.is_none() || result.is_instance_of::<Ready>() => Ok(()),
             Ok(result) => match steps(&result)? {
                 Some(steps) => Driver::run(mailbox, Phase::Await(steps.unbind()), connection, kind),
@@ -133,9 +134,10 @@ impl Driver {
             state.connection = connection.map(|connection| connection.clone().unbind());
         }
         let (asyncio, running) = (asyncio(py)?, mailbox.get().loop_of(py)?);
-        asyncio.enter_task.bind(py).call1((&running, &spare.task))?;
-        let result = asyncio.run_in_context.bind(py).call1((&spare.context, &spare.begin));
-        asyncio.leave_task.bind(py).call1((&running, &spare.task))?;
+        let task = spare.task.bind(py);
+        call(asyncio.enter_task.bind(py), [&running, task])?;
+        let result = call(asyncio.run_in_context.bind(py), [spare.context.bind(py), spare.begin.bind(py)]);
+        call(asyncio.leave_task.bind(py), [&running, task])?;
         result?;
         if matches!(lock(&driver.state).phase, Phase::Suspended { .. }) {
             if let (Some(connection), Kind::Message | Kind::LastMessage) = (connection, kind) {
@@ -221,7 +223,7 @@ impl Driver {
         };
         let made = match phase {
             Phase::Call { callback, argument } => {
-                callback.bind(py).call1((argument,)).and_then(|result| steps(&result))
+                call(callback.bind(py), [argument.bind(py)]).and_then(|result| steps(&result))
             }
             Phase::Await(object) => Ok(Some(object.into_bound(py))),
             _ => Ok(None),

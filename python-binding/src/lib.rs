@@ -5,6 +5,7 @@
 mod asyncio;
 mod awaitable;
 mod broadcast;
+mod call;
 mod callback;
 mod connection;
 mod counters;

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::asyncio::{asyncio, unless_closed};
+use crate::call::call;
 use crate::mailbox::Mailbox;
 use crate::spare::references;
 
@@ -89,13 +90,13 @@ impl Waiter {
     ) -> PyResult<()> {
         let (py, future) = (wake.py(), self.0.bind(wake.py()));
         let (asyncio, done) = (asyncio(py)?, mailbox.done_future(py)?);
-        asyncio.remove_done_callback.bind(py).call1((future, wake))?;
+        call(asyncio.remove_done_callback.bind(py), [future, wake])?;
         // Whether only a task knows it, whose next step forgets it.
         let reusable = asyncio.reuses_futures && is_native(wake) && references(future) == 2;
         if !reusable {
             self.set_done(py)?;
         }
-        asyncio.run_in_context.bind(py).call1((context, wake, done))?;
+        call(asyncio.run_in_context.bind(py), [context, wake, &done])?;
         if reusable && references(future) == 1 {
             mailbox.put_future(self.0);
         }
