@@ -4,8 +4,6 @@
 //! step is taken here, with that task as the current one; if the coroutine waits, the task goes on
 //! with it, and if it does not, the same task serves the next callback of the batch.
 
-use std::sync::Mutex;
-
 use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -15,7 +13,7 @@ use crate::awaitable::{Ready, Step, finish, step, steps, thrown};
 use crate::call::call;
 use crate::connection::Connection;
 use crate::error::passes;
-use crate::lock;
+use crate::lock::{Lock, lock};
 use crate::mailbox::Mailbox;
 use crate::spare::Spare;
 
@@ -57,13 +55,13 @@ struct State {
 #[pyclass(frozen, weakref, module = "coromega_ws._native")]
 pub struct Driver {
     mailbox: Py<Mailbox>,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 impl Driver {
     pub fn new(mailbox: Py<Mailbox>) -> Self {
         let state = State { phase: Phase::Idle, kind: Kind::Other, connection: None, park: None };
-        Driver { mailbox, state: Mutex::new(state) }
+        Driver { mailbox, state: Lock::new(state) }
     }
 
     pub fn take_park(&self) -> Option<Py<PyAny>> {
@@ -357,7 +355,7 @@ impl Driver {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.mailbox)?;
-        if let Ok(state) = self.state.try_lock() {
+        if let Some(state) = self.state.try_lock() {
             visit.call(&state.connection)?;
             visit.call(&state.park)?;
             match &state.phase {

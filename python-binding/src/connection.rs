@@ -1,7 +1,6 @@
 //! A connection: who gets which message (S14-S16, S22), and the sends that wait (S20).
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 
 use coromega_ws_abi as abi;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -11,7 +10,7 @@ use pyo3::prelude::*;
 use crate::asyncio::running_loop;
 use crate::error::{elsewhere, exception, failure};
 use crate::foreign::close_foreign;
-use crate::lock;
+use crate::lock::{Lock, lock};
 use crate::mailbox::Mailbox;
 use crate::message::put_back;
 use crate::pending::PendingSend;
@@ -64,7 +63,7 @@ pub struct Connection {
     pub max_callbacks: u32,
     /// What comes are parts of messages.
     pub fragments: bool,
-    pub state: Mutex<State>,
+    pub state: Lock<State>,
 }
 
 impl Connection {
@@ -225,7 +224,7 @@ impl Connection {
             lent: false,
             end: None,
         };
-        Connection { mailbox, handle, max_callbacks, fragments, state: Mutex::new(state) }
+        Connection { mailbox, handle, max_callbacks, fragments, state: Lock::new(state) }
     }
 
     /// The number that names this connection in every language of the process: by it `from_handle` of
@@ -375,7 +374,7 @@ impl Connection {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.mailbox)?;
-        if let Ok(state) = self.state.try_lock() {
+        if let Some(state) = self.state.try_lock() {
             visit.call(&state.callback)?;
             for waiter in &state.waiters {
                 visit.call(waiter)?;

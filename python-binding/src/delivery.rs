@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
-use crate::lock;
+use crate::lock::lock;
 use crate::message::{BATCH, Taken, put_back, take};
 use crate::receive::{Outcome, Receive};
 use crate::waiter::Listening;

@@ -6,7 +6,7 @@ use coromega_ws_abi as abi;
 use pyo3::prelude::*;
 
 use crate::connection::Connection;
-use crate::lock;
+use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::request::info;
 

@@ -7,7 +7,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::asyncio::unless_closed;
 use crate::connection::Connection;
-use crate::lock;
+use crate::lock::lock;
 use crate::send::{copy, flags, refused};
 
 /// A message that has begun. It is given up when nobody has it any more.

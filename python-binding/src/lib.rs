@@ -17,6 +17,7 @@ mod foreign;
 mod fragments;
 mod json;
 mod listener;
+mod lock;
 mod mailbox;
 mod message;
 mod options;
@@ -28,14 +29,6 @@ mod request;
 mod send;
 mod spare;
 mod waiter;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks a mutex that only the holder of the GIL ever locks, and never while it runs Python code:
-/// it is free whenever it is asked for.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// coromega_ws, native half: private, use the package `coromega_ws`.
 #[pyo3::pymodule]

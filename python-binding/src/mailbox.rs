@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use crate::connection::Connection;
 use crate::current;
 use crate::error::check;
 use crate::event::Event;
-use crate::lock;
+use crate::lock::{Lock, lock};
 use crate::options::{Field, Options, to_c};
 use crate::registry::{Entry, HandleHasher};
 use crate::spare::Spare;
@@ -58,7 +57,7 @@ pub struct Mailbox {
     pub in_a_row: AtomicU32,
     /// How many calls of ours that call Python code are under way.
     pub inside: AtomicU32,
-    pub state: Mutex<State>,
+    pub state: Lock<State>,
 }
 
 impl Mailbox {
@@ -132,7 +131,7 @@ impl Mailbox {
             forks: current::forks(),
             in_a_row: AtomicU32::new(0),
             inside: AtomicU32::new(0),
-            state: Mutex::new(State::default()),
+            state: Lock::new(State::default()),
         })
     }
 
@@ -337,7 +336,7 @@ impl Mailbox {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Ok(state) = self.state.try_lock() else {
+        let Some(state) = self.state.try_lock() else {
             return Ok(());
         };
         visit.call(&state.running_loop)?;

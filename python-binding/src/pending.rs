@@ -1,14 +1,12 @@
 //! A send that waits for room, as an awaitable.
 
-use std::sync::Mutex;
-
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::asyncio::{cancelled, running_loop};
 use crate::awaitable::{Step, finish, step, thrown, used_up};
 use crate::connection::Connection;
-use crate::lock;
+use crate::lock::{Lock, lock};
 use crate::message::Outgoing;
 use crate::waiter::{Listening, Waiter};
 
@@ -42,12 +40,12 @@ pub struct PendingSend {
     flags: u32,
     /// The loop of the call that made it.
     caller: Py<PyAny>,
-    stage: Mutex<Stage>,
+    stage: Lock<Stage>,
 }
 
 impl PendingSend {
     pub fn new(connection: Py<Connection>, message: Outgoing, flags: u32, caller: Py<PyAny>) -> Self {
-        PendingSend { connection, message, flags, caller, stage: Mutex::new(Stage::New) }
+        PendingSend { connection, message, flags, caller, stage: Lock::new(Stage::New) }
     }
 
     fn waiter(&self, py: Python<'_>) -> Option<Waiter> {
@@ -237,7 +235,7 @@ impl PendingSend {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.connection)?;
         visit.call(&self.caller)?;
-        if let Ok(stage) = self.stage.try_lock() {
+        if let Some(stage) = self.stage.try_lock() {
             match &*stage {
                 Stage::Here(waiter) => waiter.traverse(&visit)?,
                 Stage::There { future, steps } => {

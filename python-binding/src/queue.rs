@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use crate::asyncio::running_loop;
 use crate::connection::Connection;
-use crate::lock;
+use crate::lock::lock;
 use crate::pending::{PendingSend, Wanted};
 use crate::send::refused;
 

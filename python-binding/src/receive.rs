@@ -1,7 +1,5 @@
 //! `receive_message`: at once if a message is there, otherwise by a waiter.
 
-use std::sync::Mutex;
-
 use coromega_ws_abi as abi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -11,7 +9,7 @@ use crate::awaitable::{finish_next, thrown, used_up};
 use crate::connection::Connection;
 use crate::delivery::Ready;
 use crate::error::exception;
-use crate::lock;
+use crate::lock::{Lock, lock};
 use crate::waiter::{Listening, Waiter};
 
 /// How a wait ended.
@@ -36,12 +34,12 @@ pub struct Receive {
     timeout: Option<f64>,
     /// The method's.
     name: &'static str,
-    stage: Mutex<Stage>,
+    stage: Lock<Stage>,
 }
 
 impl Receive {
     pub fn new(connection: Py<Connection>, timeout: Option<f64>, name: &'static str) -> Self {
-        Receive { connection, timeout, name, stage: Mutex::new(Stage::New) }
+        Receive { connection, timeout, name, stage: Lock::new(Stage::New) }
     }
 
     fn begin(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
@@ -191,14 +189,24 @@ impl Receive {
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let (py, this) = (slf.py(), slf.get());
-        if let Some(waiter) = this.waiter(py) {
-            return Receive::wait_on(slf, &waiter);
-        }
-        let stage = std::mem::replace(&mut *lock(&this.stage), Stage::Done);
-        match stage {
-            Stage::Settled(outcome) => this.finish(py, outcome),
-            Stage::Done => Err(used_up()),
-            _ => Receive::begin(slf),
+        let mut stage = lock(&this.stage);
+        match &*stage {
+            Stage::New => {
+                drop(stage);
+                Receive::begin(slf)
+            }
+            Stage::Waiting { waiter, .. } => {
+                let waiter = waiter.clone_ref(py);
+                drop(stage);
+                Receive::wait_on(slf, &waiter)
+            }
+            Stage::Settled(_) | Stage::Done => match std::mem::replace(&mut *stage, Stage::Done) {
+                Stage::Settled(outcome) => {
+                    drop(stage);
+                    this.finish(py, outcome)
+                }
+                _ => Err(used_up()),
+            },
         }
     }
 
@@ -251,7 +259,7 @@ impl Receive {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.connection)?;
-        if let Ok(stage) = self.stage.try_lock() {
+        if let Some(stage) = self.stage.try_lock() {
             match &*stage {
                 Stage::Waiting { waiter, timer } => {
                     waiter.traverse(&visit)?;

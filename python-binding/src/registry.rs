@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::connection::Connection;
-use crate::lock;
+use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::spare::Spare;
 
