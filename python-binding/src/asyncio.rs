@@ -1,5 +1,6 @@
 //! The parts of asyncio that the hot path calls, looked up once.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -23,6 +24,21 @@ pub struct Asyncio {
     pub weak_reference_count: Py<PyAny>,
     /// The type of what `async def` makes.
     pub coroutine: Py<PyAny>,
+}
+
+impl Asyncio {
+    /// Whether it is what a task of asyncio's own has called when what it waits for is done.
+    pub fn is_wake_up(&self, function: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: the GIL is held, and only what is a function of C's is taken for one; it lives, and
+        // with it the object that it is a method of, if any.
+        unsafe {
+            if ffi::Py_TYPE(function.as_ptr()) != &raw mut ffi::PyCFunction_Type {
+                return false;
+            }
+            let task = ffi::PyCFunction_GetSelf(function.as_ptr());
+            !task.is_null() && ffi::Py_TYPE(task).cast() == self.task.as_ptr()
+        }
+    }
 }
 
 static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();

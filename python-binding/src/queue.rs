@@ -51,21 +51,28 @@ impl Connection {
             let send = pending.get();
             let mut result = Ok(());
             let wanted = send.wanted(py)?;
-            if matches!(wanted, Wanted::Later) {
-                lock(&connection.state).stalled = true;
-                return Ok(());
-            }
-            if matches!(wanted, Wanted::Now) {
-                match send.attempt(py, connection.handle) {
+            match wanted {
+                Wanted::Later => {
+                    lock(&connection.state).stalled = true;
+                    return Ok(());
+                }
+                Wanted::Now => match send.attempt(py, connection.handle) {
                     Ok(abi::CMWS_STATUS_OK) => {}
                     Ok(abi::CMWS_STATUS_WOULD_BLOCK) => return Ok(()),
                     Ok(status) => result = Err(refused(py, status, "send")),
                     Err(error) => result = Err(error),
-                }
+                },
+                Wanted::No => {}
             }
-            let sent = lock(&connection.state).sends.pop_front();
+            let sent = {
+                let mut state = lock(&connection.state);
+                let is_first = state.sends.front().is_some_and(|first| first.is(&pending));
+                if is_first { state.sends.pop_front() } else { None }
+            };
             drop(sent);
-            send.settle(py, result, true)?;
+            if !matches!(wanted, Wanted::No) {
+                send.settle(py, result, true)?;
+            }
         }
     }
 }

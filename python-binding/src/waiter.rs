@@ -6,7 +6,6 @@
 //! For that the future need not be done: its callback is taken from it, and called with another one
 //! that is. So it serves again, where nobody else knows it.
 
-use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -89,15 +88,15 @@ impl Waiter {
         context: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (py, future) = (wake.py(), self.0.bind(wake.py()));
-        let (asyncio, done) = (asyncio(py)?, mailbox.done_future(py)?);
+        let asyncio = asyncio(py)?;
         call(asyncio.remove_done_callback.bind(py), [future, wake])?;
-        // Whether only a task knows it, whose next step forgets it.
-        let reusable = asyncio.reuses_futures && is_native(wake) && references(future) == 2;
-        if !reusable {
+        // Whether only that task knows it, whose next step forgets it.
+        if !asyncio.reuses_futures || !asyncio.is_wake_up(wake) || references(future) != 2 {
             self.set_done(py)?;
+            return call(asyncio.run_in_context.bind(py), [context, wake, future]).map(|_| ());
         }
-        call(asyncio.run_in_context.bind(py), [context, wake, &done])?;
-        if reusable && references(future) == 1 {
+        call(asyncio.run_in_context.bind(py), [context, wake, &mailbox.done_future(py)?])?;
+        if references(future) == 1 {
             mailbox.put_future(self.0);
         }
         Ok(())
@@ -116,9 +115,4 @@ impl Waiter {
     fn set_done(&self, py: Python<'_>) -> PyResult<()> {
         self.0.bind(py).call_method1(pyo3::intern!(py, "set_result"), (py.None(),)).map(|_| ())
     }
-}
-
-/// Whether it is a function written in C, such as a task's wake-up.
-fn is_native(function: &Bound<'_, PyAny>) -> bool {
-    function.get_type_ptr() == &raw mut ffi::PyCFunction_Type
 }
