@@ -233,9 +233,11 @@ impl Receive {
 
     /// The deadline. A message that has arrived beats it.
     fn _expire(&self, py: Python<'_>) -> PyResult<()> {
-        if let Stage::Waiting { timer, .. } = &mut *lock(&self.stage) {
-            *timer = None;
-        }
+        let timer = match &mut *lock(&self.stage) {
+            Stage::Waiting { timer, .. } => timer.take(),
+            _ => None,
+        };
+        drop(timer);
         let connection = self.connection.bind(py);
         Connection::pump(connection)?;
         let Some(waiter) = self.waiter(py) else {
