@@ -4,6 +4,7 @@
 //! step is taken here, with that task as the current one; if the coroutine waits, the task goes on
 //! with it, and if it does not, the same task serves the next callback of the batch.
 
+use parking_lot::Mutex;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -13,7 +14,6 @@ use crate::awaitable::{Ready, Step, finish, step, steps, thrown};
 use crate::call::call;
 use crate::connection::Connection;
 use crate::error::passes;
-use crate::lock::{Lock, lock};
 use crate::mailbox::Mailbox;
 use crate::spare::Spare;
 
@@ -55,22 +55,22 @@ struct State {
 #[pyclass(frozen, weakref, module = "coromega_ws._native")]
 pub struct Driver {
     mailbox: Py<Mailbox>,
-    state: Lock<State>,
+    state: Mutex<State>,
 }
 
 impl Driver {
     pub fn new(mailbox: Py<Mailbox>) -> Self {
         let state = State { phase: Phase::Idle, kind: Kind::Other, connection: None, park: None };
-        Driver { mailbox, state: Lock::new(state) }
+        Driver { mailbox, state: Mutex::new(state) }
     }
 
     pub fn take_park(&self) -> Option<Py<PyAny>> {
-        lock(&self.state).park.take()
+        self.state.lock().park.take()
     }
 
     /// Whether something woke or cancelled the spare task.
     pub fn park_is_done(&self, py: Python<'_>) -> PyResult<bool> {
-        let park = match &lock(&self.state).park {
+        let park = match &self.state.lock().park {
             Some(park) => park.clone_ref(py),
             None => return Ok(false),
         };
@@ -84,7 +84,7 @@ impl Driver {
             return Ok(None);
         }
         park.setattr(pyo3::intern!(py, "_asyncio_future_blocking"), true)?;
-        lock(&self.state).park = Some(park.clone().unbind());
+        self.state.lock().park = Some(park.clone().unbind());
         Ok(Some(park.unbind()))
     }
 
@@ -126,7 +126,7 @@ impl Driver {
         spare.mark(py)?;
         let driver = spare.driver.get();
         {
-            let mut state = lock(&driver.state);
+            let mut state = driver.state.lock();
             state.phase = phase;
             state.kind = kind;
             state.connection = connection.map(|connection| connection.clone().unbind());
@@ -137,7 +137,7 @@ impl Driver {
         let result = call(asyncio.run_in_context.bind(py), [spare.context.bind(py), spare.begin.bind(py)]);
         call(asyncio.leave_task.bind(py), [&running, task])?;
         result?;
-        if matches!(lock(&driver.state).phase, Phase::Suspended { .. }) {
+        if matches!(driver.state.lock().phase, Phase::Suspended { .. }) {
             if let (Some(connection), Kind::Message | Kind::LastMessage) = (connection, kind) {
                 connection.get().callback_started();
             }
@@ -145,7 +145,7 @@ impl Driver {
             mailbox.get().keep_running(key, spare.release(py)?);
         } else if spare.untouched(py)? {
             let old = {
-                let mut state = lock(&driver.state);
+                let mut state = driver.state.lock();
                 state.phase = Phase::Idle;
                 state.connection.take()
             };
@@ -170,7 +170,7 @@ impl Driver {
             Err(error) => Err(error),
         };
         let (connection, kind) = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.phase = Phase::Over { cancelled: false };
             (state.connection.take(), state.kind)
         };
@@ -215,7 +215,7 @@ impl Driver {
     /// The first step, in the task's context.
     fn _begin(&self, py: Python<'_>) -> PyResult<()> {
         let (phase, kind, connection) = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let connection = state.connection.as_ref().map(|connection| connection.clone_ref(py));
             (std::mem::replace(&mut state.phase, Phase::Over { cancelled: false }), state.kind, connection)
         };
@@ -233,14 +233,14 @@ impl Driver {
         };
         match stepped {
             Ok(Some((steps, Step::Yielded(value)))) => {
-                lock(&self.state).phase = Phase::Suspended { steps: steps.unbind(), first: Some(value) };
+                self.state.lock().phase = Phase::Suspended { steps: steps.unbind(), first: Some(value) };
                 Ok(())
             }
             Ok(_) => Ok(()),
             Err(error) => {
                 let connection = connection.as_ref().map(|connection| connection.bind(py));
                 let cancelled = failed(py, error, connection, kind)?;
-                lock(&self.state).phase = Phase::Over { cancelled };
+                self.state.lock().phase = Phase::Over { cancelled };
                 Ok(())
             }
         }
@@ -256,7 +256,7 @@ impl Driver {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let steps = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             match &mut state.phase {
                 Phase::Suspended { steps, first } => match first.take() {
                     Some(first) if !first.is_none(py) => return Ok(Some(first)),
@@ -293,7 +293,7 @@ impl Driver {
     ) -> PyResult<Py<PyAny>> {
         let error = thrown(kind, value);
         let (steps, first) = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             match &mut state.phase {
                 Phase::Suspended { steps, first } => (steps.clone_ref(py), first.take()),
                 _ => {
@@ -323,7 +323,7 @@ impl Driver {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let phase = std::mem::replace(&mut lock(&self.state).phase, Phase::Over { cancelled: false });
+        let phase = std::mem::replace(&mut self.state.lock().phase, Phase::Over { cancelled: false });
         self.mailbox.get().stop_running(self.key());
         match phase {
             Phase::Suspended { steps, .. } if steps.bind(py).hasattr("close")? => {
@@ -335,7 +335,7 @@ impl Driver {
 
     /// For `repr` and `print_stack` of the task: those of the callback's own coroutine.
     fn __getattr__(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let steps = match &lock(&self.state).phase {
+        let steps = match &self.state.lock().phase {
             Phase::Suspended { steps, .. } => Some(steps.clone_ref(py)),
             _ => None,
         };

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use coromega_ws_abi as abi;
+use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -10,7 +11,6 @@ use pyo3::prelude::*;
 use crate::asyncio::running_loop;
 use crate::error::{elsewhere, exception, failure};
 use crate::foreign::close_foreign;
-use crate::lock::{Lock, lock};
 use crate::mailbox::Mailbox;
 use crate::message::put_back;
 use crate::pending::PendingSend;
@@ -63,7 +63,7 @@ pub struct Connection {
     pub max_callbacks: u32,
     /// What comes are parts of messages.
     pub fragments: bool,
-    pub state: Lock<State>,
+    pub state: Mutex<State>,
 }
 
 impl Connection {
@@ -121,17 +121,17 @@ impl Connection {
 
     /// Whether its end has been told by that of the mailbox.
     pub fn is_over(&self) -> bool {
-        lock(&self.state).end.is_some()
+        self.state.lock().end.is_some()
     }
 
     /// Whether another mailbox has taken it over.
     pub fn has_moved(&self) -> bool {
-        matches!(&lock(&self.state).end, Some((_, why)) if why == MOVED)
+        matches!(&self.state.lock().end, Some((_, why)) if why == MOVED)
     }
 
     /// Another mailbox has taken it over: nothing more comes here.
     pub fn note_moved(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.drained = true;
         state.end = Some((1006, MOVED.into()));
     }
@@ -140,7 +140,7 @@ impl Connection {
     pub fn repin(slf: &Bound<'_, Self>) -> PyResult<()> {
         let connection = slf.get();
         let pin = {
-            let mut state = lock(&connection.state);
+            let mut state = connection.state.lock();
             let wanted = state.callback.is_some()
                 || !state.waiters.is_empty()
                 || !state.sends.is_empty()
@@ -156,12 +156,12 @@ impl Connection {
     }
 
     pub fn callback_started(&self) {
-        lock(&self.state).unfinished += 1;
+        self.state.lock().unfinished += 1;
     }
 
     pub fn callback_finished(slf: &Bound<'_, Self>) -> PyResult<()> {
         let resume = {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             let full = state.unfinished >= slf.get().max_callbacks;
             state.unfinished = state.unfinished.saturating_sub(1);
             full
@@ -172,7 +172,7 @@ impl Connection {
     /// Keeps close code and reason, before the handle goes.
     pub fn remember(&self, py: Python<'_>) {
         if let Ok(Some(end)) = self._end(py) {
-            lock(&self.state).end = Some(end);
+            self.state.lock().end = Some(end);
         }
     }
 
@@ -180,7 +180,7 @@ impl Connection {
     pub fn mailbox_ended(slf: &Bound<'_, Self>, code: u16) -> PyResult<()> {
         let py = slf.py();
         let (sends, callback) = {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             state.drained = true;
             state.busy = false;
             state.pinned = false;
@@ -224,7 +224,7 @@ impl Connection {
             lent: false,
             end: None,
         };
-        Connection { mailbox, handle, max_callbacks, fragments, state: Lock::new(state) }
+        Connection { mailbox, handle, max_callbacks, fragments, state: Mutex::new(state) }
     }
 
     /// The number that names this connection in every language of the process: by it `from_handle` of
@@ -232,7 +232,7 @@ impl Connection {
     #[getter(handle)]
     fn py_handle(&self, py: Python<'_>) -> PyResult<u64> {
         let taken = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.lent = true;
             std::mem::take(&mut state.inbox)
         };
@@ -252,7 +252,7 @@ impl Connection {
     fn _cut_off(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().note_moved();
         let sends = {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             state.busy = false;
             std::mem::take(&mut state.sends)
         };
@@ -310,7 +310,7 @@ impl Connection {
 
     /// Has `_has_room` called when there may be room to write fragments, or to begin.
     fn _want_room(slf: &Bound<'_, Self>) -> PyResult<()> {
-        lock(&slf.get().state).writers_wait = true;
+        slf.get().state.lock().writers_wait = true;
         Connection::repin(slf)
     }
 
@@ -321,7 +321,7 @@ impl Connection {
             connection.wants_messages("when_new_msg")?;
         }
         let old = {
-            let mut state = lock(&connection.state);
+            let mut state = connection.state.lock();
             state.callback_is_async = is_async;
             std::mem::replace(&mut state.callback, callback)
         };
@@ -333,19 +333,19 @@ impl Connection {
 
     /// A connect or close is under way, or has ended.
     fn _set_busy(slf: &Bound<'_, Self>, busy: bool) -> PyResult<()> {
-        lock(&slf.get().state).busy = busy;
+        slf.get().state.lock().busy = busy;
         Connection::repin(slf)
     }
 
     /// Called by the loop.
     fn _pump(slf: &Bound<'_, Self>) -> PyResult<()> {
-        lock(&slf.get().state).pump_scheduled = false;
+        slf.get().state.lock().pump_scheduled = false;
         Connection::pump(slf)
     }
 
     /// Starts closing; False if a close frame has been sent or received already.
     fn _close(&self, py: Python<'_>, code: u16, reason: &str) -> PyResult<bool> {
-        if matches!(&lock(&self.state).end, Some((_, why)) if why != MOVED) {
+        if matches!(&self.state.lock().end, Some((_, why)) if why != MOVED) {
             return Ok(false);
         }
         close_foreign(py, self.handle, code, reason)
@@ -363,7 +363,7 @@ impl Connection {
     /// Close code and reason; None while there is neither a close frame nor an end.
     #[getter]
     fn _end(&self, py: Python<'_>) -> PyResult<Option<(u16, String)>> {
-        if let Some(end) = &lock(&self.state).end {
+        if let Some(end) = &self.state.lock().end {
             return Ok(Some(end.clone()));
         }
         let info = info(py, self.handle)?;
@@ -388,7 +388,7 @@ impl Connection {
 
     fn __clear__(&self) {
         let old = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             (state.callback.take(), std::mem::take(&mut state.waiters), std::mem::take(&mut state.sends))
         };
         drop(old);

@@ -4,7 +4,6 @@ use pyo3::prelude::*;
 
 use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
-use crate::lock::lock;
 use crate::message::{BATCH, Taken, put_back, take};
 use crate::receive::{Outcome, Receive};
 use crate::waiter::Listening;
@@ -29,7 +28,7 @@ impl Connection {
     /// The next message, from those taken or from the core.
     fn next(&self, py: Python<'_>) -> PyResult<Ready> {
         let most = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             if let Some(message) = state.inbox.pop_front() {
                 return Ok(Ready::Message(message));
             }
@@ -43,7 +42,7 @@ impl Connection {
             None => next = Some(message),
             Some(_) => others.push(message),
         });
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match outcome {
             Ok(Taken::Some) => state.dry = false,
             Ok(Taken::All) => state.dry = !state.closed,
@@ -70,7 +69,7 @@ impl Connection {
         let (py, connection) = (slf.py(), slf.get());
         connection.here(py)?;
         let first = {
-            let state = lock(&connection.state);
+            let state = connection.state.lock();
             if !state.waiters.is_empty() && !state.serving {
                 return Ok(Ready::Wait { first: false });
             }
@@ -98,7 +97,7 @@ impl Connection {
     /// Queues one that waits; `first`: before the others.
     pub fn wait(slf: &Bound<'_, Self>, waiter: Py<Receive>, first: bool) -> PyResult<()> {
         {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             if first { state.waiters.push_front(waiter) } else { state.waiters.push_back(waiter) }
         }
         Connection::repin(slf)
@@ -106,14 +105,14 @@ impl Connection {
 
     /// A task that did not listen to its waiter is about to: go on with what was left lying.
     pub fn listens_again(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let stalled = std::mem::take(&mut lock(&slf.get().state).stalled);
+        let stalled = std::mem::take(&mut slf.get().state.lock().stalled);
         if stalled { Connection::schedule(slf) } else { Ok(()) }
     }
 
     /// One that waits gives up.
     pub fn withdraw(slf: &Bound<'_, Self>, receive: &Receive) -> PyResult<()> {
         let (removed, stalled) = {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             let at = state.waiters.iter().position(|other| std::ptr::eq(other.get(), receive));
             (at.and_then(|at| state.waiters.remove(at)), std::mem::take(&mut state.stalled))
         };
@@ -131,10 +130,10 @@ impl Connection {
         if message.is_none(slf.py()) {
             return Ok(());
         }
-        if lock(&connection.state).lent {
+        if connection.state.lock().lent {
             return put_back(message.bind(slf.py()), connection.handle);
         }
-        lock(&connection.state).inbox.push_front(message);
+        connection.state.lock().inbox.push_front(message);
         Connection::schedule(slf)
     }
 
@@ -142,7 +141,7 @@ impl Connection {
     pub fn schedule(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             if state.pump_scheduled {
                 return Ok(());
             }
@@ -155,7 +154,7 @@ impl Connection {
     fn taker<'py>(&self, py: Python<'py>) -> PyResult<Taker<'py>> {
         loop {
             let receive = {
-                let state = lock(&self.state);
+                let state = self.state.lock();
                 if state.dry && state.inbox.is_empty() && !state.drained {
                     return Ok(Taker::Nobody);
                 }
@@ -172,11 +171,11 @@ impl Connection {
                 Listening::To { wake, context } => return Ok(Taker::Waiter { receive, wake, context }),
                 // It keeps its place; the messages wait for it.
                 Listening::NotYet => {
-                    lock(&self.state).stalled = true;
+                    self.state.lock().stalled = true;
                     return Ok(Taker::Nobody);
                 }
                 Listening::Cancelled => {
-                    lock(&self.state).waiters.retain(|other| !other.is(&receive));
+                    self.state.lock().waiters.retain(|other| !other.is(&receive));
                 }
             }
         }
@@ -186,7 +185,7 @@ impl Connection {
     pub fn pump(slf: &Bound<'_, Self>) -> PyResult<()> {
         let connection = slf.get();
         {
-            let mut state = lock(&connection.state);
+            let mut state = connection.state.lock();
             state.dry = false;
             if state.pumping {
                 return Ok(());
@@ -196,7 +195,7 @@ impl Connection {
         let _inside = connection.mailbox.get().enter();
         connection.mailbox.get().gave_way();
         let delivered = Connection::deliver(slf);
-        lock(&connection.state).pumping = false;
+        connection.state.lock().pumping = false;
         let again = match delivered {
             Ok(more) => more,
             // Ctrl-C passes through; what is left is delivered if the loop goes on.
@@ -229,7 +228,7 @@ impl Connection {
                         Ready::Message(message) => Outcome::Message(message),
                     };
                     let is_first = {
-                        let mut state = lock(&connection.state);
+                        let mut state = connection.state.lock();
                         let is_first = state.waiters.front().is_some_and(|first| first.is(&receive));
                         state.serving = is_first;
                         is_first.then(|| state.waiters.pop_front()).is_some()
@@ -242,7 +241,7 @@ impl Connection {
                         continue;
                     }
                     let resumed = receive.get().resolve(outcome, &wake, &context);
-                    lock(&connection.state).serving = false;
+                    connection.state.lock().serving = false;
                     resumed?;
                 }
                 Taker::Callback { paused: false } => {
@@ -252,7 +251,7 @@ impl Connection {
                         Ready::Message(message) => (message, false),
                     };
                     let (callback, is_async, wanted) = {
-                        let mut state = lock(&connection.state);
+                        let mut state = connection.state.lock();
                         let wanted = !last || !std::mem::replace(&mut state.told, true);
                         // After its last call the connection lets go of it.
                         let callback = if last {

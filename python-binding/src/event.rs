@@ -6,7 +6,6 @@ use coromega_ws_abi as abi;
 use pyo3::prelude::*;
 
 use crate::connection::Connection;
-use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::request::info;
 
@@ -39,7 +38,7 @@ impl Mailbox {
         if status != abi::CMWS_STATUS_OK {
             return (status == abi::CMWS_STATUS_BUSY).then_some(0);
         }
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         for event in events.iter().take(count) {
             // SAFETY: the call filled the first `count`; the text lives until the next poll.
             let (event, text) = unsafe {
@@ -75,7 +74,7 @@ impl Mailbox {
     }
 
     fn listener(&self, py: Python<'_>, handle: u64) -> Option<Py<PyAny>> {
-        lock(&self.state).listeners.get(&handle).map(|listener| listener.clone_ref(py))
+        self.state.lock().listeners.get(&handle).map(|listener| listener.clone_ref(py))
     }
 
     fn dispatch(&self, py: Python<'_>, event: Event) -> PyResult<()> {
@@ -114,7 +113,7 @@ impl Mailbox {
             },
             abi::CMWS_EVENT_CLOSED => match self.find(py, event.handle) {
                 Some(connection) => {
-                    lock(&connection.get().state).closed = true;
+                    connection.get().state.lock().closed = true;
                     connection.call_method1(
                         "_closed",
                         (event.status, event.text, event.http_status, event.close_code),
@@ -159,12 +158,12 @@ impl Mailbox {
     /// Dispatches what has been polled; returns whether all of it.
     fn dispatch_all(&self, py: Python<'_>, until: Instant) -> PyResult<bool> {
         loop {
-            let Some(event) = lock(&self.state).events.pop_front() else {
+            let Some(event) = self.state.lock().events.pop_front() else {
                 return Ok(true);
             };
             self.dispatch(py, event)?;
             if Instant::now() >= until {
-                return Ok(lock(&self.state).events.is_empty());
+                return Ok(self.state.lock().events.is_empty());
             }
         }
     }
@@ -200,7 +199,7 @@ impl Mailbox {
         unsafe { abi::cmws_mailbox_flush(mailbox.handle) };
         let again = match result {
             Ok(more) => more,
-            Err(_) => !lock(&mailbox.state).events.is_empty(),
+            Err(_) => !mailbox.state.lock().events.is_empty(),
         };
         if again {
             mailbox.call_soon(slf.py(), slf.getattr(pyo3::intern!(slf.py(), "_drain"))?)?;

@@ -7,7 +7,6 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::asyncio::unless_closed;
 use crate::connection::Connection;
-use crate::lock::lock;
 use crate::send::{copy, flags, refused};
 
 /// A message that has begun. It is given up when nobody has it any more.
@@ -109,7 +108,7 @@ pub fn begin(
 impl Connection {
     /// Wakes those who wait for room to write, or to begin.
     pub fn tell_writers(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if !std::mem::take(&mut lock(&slf.get().state).writers_wait) {
+        if !std::mem::take(&mut slf.get().state.lock().writers_wait) {
             return Ok(());
         }
         let py = slf.py();

@@ -17,7 +17,6 @@ mod foreign;
 mod fragments;
 mod json;
 mod listener;
-mod lock;
 mod mailbox;
 mod message;
 mod options;

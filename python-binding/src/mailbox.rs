@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use coromega_ws_abi as abi;
+use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -17,7 +18,6 @@ use crate::connection::Connection;
 use crate::current;
 use crate::error::check;
 use crate::event::Event;
-use crate::lock::{Lock, lock};
 use crate::options::{Field, Options, to_c};
 use crate::registry::{Entry, HandleHasher};
 use crate::spare::Spare;
@@ -57,23 +57,23 @@ pub struct Mailbox {
     pub in_a_row: AtomicU32,
     /// How many calls of ours that call Python code are under way.
     pub inside: AtomicU32,
-    pub state: Lock<State>,
+    pub state: Mutex<State>,
 }
 
 impl Mailbox {
     pub fn is_closed(&self) -> bool {
-        lock(&self.state).closed
+        self.state.lock().closed
     }
 
     pub fn loop_of<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match &lock(&self.state).running_loop {
+        match &self.state.lock().running_loop {
             Some(running) => Ok(running.bind(py).clone()),
             None => Err(PyRuntimeError::new_err("no event loop runs yet")),
         }
     }
 
     pub fn context_of<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match &lock(&self.state).context {
+        match &self.state.lock().context {
             Some(context) => Ok(context.bind(py).clone()),
             None => Err(PyRuntimeError::new_err("no event loop runs yet")),
         }
@@ -81,14 +81,14 @@ impl Mailbox {
 
     /// What a task that waits is told is done.
     pub fn done_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match &lock(&self.state).done {
+        match &self.state.lock().done {
             Some(done) => Ok(done.bind(py).clone()),
             None => Err(PyRuntimeError::new_err("no event loop runs yet")),
         }
     }
 
     pub fn is_loop(&self, _py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
-        lock(&self.state).running_loop.as_ref().is_some_and(|running| running.is(other))
+        self.state.lock().running_loop.as_ref().is_some_and(|running| running.is(other))
     }
 
     /// Calls `work` in a later iteration of the loop, in the mailbox's own context. A loop that was
@@ -131,7 +131,7 @@ impl Mailbox {
             forks: current::forks(),
             in_a_row: AtomicU32::new(0),
             inside: AtomicU32::new(0),
-            state: Lock::new(State::default()),
+            state: Mutex::new(State::default()),
         })
     }
 
@@ -142,7 +142,7 @@ impl Mailbox {
         let done = running.call_method0(py, "create_future")?;
         done.call_method1(py, "set_result", (py.None(),))?;
         {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             state.running_loop = Some(running.clone_ref(py));
             state.context = Some(context);
             state.done = Some(done);
@@ -153,35 +153,35 @@ impl Mailbox {
 
     #[getter(r#loop)]
     fn py_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        lock(&self.state).running_loop.as_ref().map(|running| running.clone_ref(py))
+        self.state.lock().running_loop.as_ref().map(|running| running.clone_ref(py))
     }
 
     /// Keeps what notices the end of the loop.
     fn keep(&self, sentinel: Py<PyAny>) {
-        let old = lock(&self.state).sentinel.replace(sentinel);
+        let old = self.state.lock().sentinel.replace(sentinel);
         drop(old);
     }
 
     #[getter]
     fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        lock(&self.state).context.as_ref().map(|context| context.clone_ref(py))
+        self.state.lock().context.as_ref().map(|context| context.clone_ref(py))
     }
 
     #[getter]
     fn closed(&self) -> bool {
-        lock(&self.state).closed
+        self.state.lock().closed
     }
 
     /// Whether a listener is open, or a connection that somebody waits for (S3).
     #[getter]
     fn active(&self) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.pins > 0 || !state.listeners.is_empty() || !state.events.is_empty()
     }
 
     /// Has `idle` called once when it is not active any more.
     fn when_idle(&self, idle: Option<Py<PyAny>>) {
-        let old = std::mem::replace(&mut lock(&self.state).idle, idle);
+        let old = std::mem::replace(&mut self.state.lock().idle, idle);
         drop(old);
     }
 
@@ -255,7 +255,7 @@ impl Mailbox {
     /// Takes a new connection's object into the table.
     fn register(&self, connection: &Bound<'_, Connection>) -> PyResult<()> {
         let weak = PyWeakrefReference::new(connection.as_any())?.unbind();
-        let old = lock(&self.state).connections.insert(connection.get().handle(), Entry { weak, pin: None });
+        let old = self.state.lock().connections.insert(connection.get().handle(), Entry { weak, pin: None });
         drop(old);
         Ok(())
     }
@@ -267,12 +267,12 @@ impl Mailbox {
 
     /// A listener lives until it is closed (S12).
     fn add_listener(&self, handle: u64, listener: Py<PyAny>) {
-        let old = lock(&self.state).listeners.insert(handle, listener);
+        let old = self.state.lock().listeners.insert(handle, listener);
         drop(old);
     }
 
     fn remove_listener(&self, py: Python<'_>, handle: u64) -> PyResult<()> {
-        let old = lock(&self.state).listeners.remove(&handle);
+        let old = self.state.lock().listeners.remove(&handle);
         drop(old);
         // SAFETY: never fails, whatever the handle.
         unsafe { abi::cmws_listener_free(handle) };
@@ -298,7 +298,7 @@ impl Mailbox {
     /// Ends it with all its listeners and connections; accepted bytes get at most 1 s.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let connections: Vec<_> = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             if std::mem::replace(&mut state.closed, true) {
                 return Ok(());
             }
@@ -316,7 +316,7 @@ impl Mailbox {
         // SAFETY: takes a handle and checks it.
         py.detach(|| unsafe { abi::cmws_mailbox_close(handle) });
         let old = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.pins = 0;
             let pins: Vec<_> = state.connections.values_mut().filter_map(|entry| entry.pin.take()).collect();
             (
@@ -363,7 +363,7 @@ impl Mailbox {
 
     fn __clear__(&self) {
         let old = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let pins: Vec<_> = state.connections.values_mut().filter_map(|entry| entry.pin.take()).collect();
             (
                 pins,
@@ -380,7 +380,7 @@ impl Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        if lock(&self.state).closed {
+        if self.state.lock().closed {
             return;
         }
         let handle = self.handle;

@@ -1,12 +1,12 @@
 //! A send that waits for room, as an awaitable.
 
+use parking_lot::Mutex;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::asyncio::{cancelled, running_loop};
 use crate::awaitable::{Step, finish, step, thrown, used_up};
 use crate::connection::Connection;
-use crate::lock::{Lock, lock};
 use crate::message::Outgoing;
 use crate::waiter::{Listening, Waiter};
 
@@ -40,16 +40,16 @@ pub struct PendingSend {
     flags: u32,
     /// The loop of the call that made it.
     caller: Py<PyAny>,
-    stage: Lock<Stage>,
+    stage: Mutex<Stage>,
 }
 
 impl PendingSend {
     pub fn new(connection: Py<Connection>, message: Outgoing, flags: u32, caller: Py<PyAny>) -> Self {
-        PendingSend { connection, message, flags, caller, stage: Lock::new(Stage::New) }
+        PendingSend { connection, message, flags, caller, stage: Mutex::new(Stage::New) }
     }
 
     fn waiter(&self, py: Python<'_>) -> Option<Waiter> {
-        match &*lock(&self.stage) {
+        match &*self.stage.lock() {
             Stage::Here(waiter) => Some(waiter.clone_ref(py)),
             _ => None,
         }
@@ -68,7 +68,7 @@ impl PendingSend {
                 Listening::Cancelled => Wanted::No,
             });
         }
-        let future = match &*lock(&self.stage) {
+        let future = match &*self.stage.lock() {
             Stage::There { future, .. } => future.clone_ref(py),
             Stage::New => return Ok(Wanted::Now),
             _ => return Ok(Wanted::No),
@@ -88,7 +88,7 @@ impl PendingSend {
             Ok(()) => Ok(()),
             Err(error) => Err(error.clone_ref(py)),
         };
-        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Settled(copy));
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Settled(copy));
         match stage {
             Stage::Here(waiter) => {
                 if let (true, Listening::To { wake, context }) = (at_once, waiter.listening(py)?) {
@@ -113,13 +113,13 @@ impl PendingSend {
         if connection.get().mailbox(py).get().is_loop(py, &running) {
             let waiter = Waiter::new(py, connection.get().mailbox.get())?;
             let future = waiter.future(py);
-            *lock(&self.stage) = Stage::Here(waiter);
+            *self.stage.lock() = Stage::Here(waiter);
             return Ok(future);
         }
         let future = running.call_method0("create_future")?;
         let steps = future.call_method0("__await__")?;
         {
-            let mut stage = lock(&self.stage);
+            let mut stage = self.stage.lock();
             if !matches!(&*stage, Stage::New) {
                 // The connection's loop has settled it meanwhile.
                 drop(stage);
@@ -146,7 +146,7 @@ impl PendingSend {
         let connection = self.connection.bind(py);
         let mut fresh = Waiter::new(py, connection.get().mailbox.get())?;
         let future = fresh.future(py);
-        if let Stage::Here(waiter) = &mut *lock(&self.stage) {
+        if let Stage::Here(waiter) = &mut *self.stage.lock() {
             std::mem::swap(waiter, &mut fresh);
         }
         Connection::listens_again(connection)?;
@@ -155,7 +155,7 @@ impl PendingSend {
 
     /// Takes it out of the queue: it will not be sent.
     fn abandon(&self, py: Python<'_>) -> PyResult<()> {
-        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Done);
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Done);
         if let Stage::Here(waiter) = &stage {
             waiter.wake_later(py)?;
         }
@@ -184,7 +184,7 @@ impl PendingSend {
             Result(Result<(), PyErr>),
         }
         let now = {
-            let mut stage = lock(&self.stage);
+            let mut stage = self.stage.lock();
             match &*stage {
                 Stage::New => Now::Begin,
                 Stage::Here(waiter) => Now::Block(waiter.clone_ref(py)),
@@ -226,7 +226,7 @@ impl PendingSend {
 
     /// An unawaited coroutine is closed when it is thrown away; a send goes out all the same.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if matches!(*lock(&self.stage), Stage::New) {
+        if matches!(*self.stage.lock(), Stage::New) {
             return Ok(());
         }
         self.abandon(py)

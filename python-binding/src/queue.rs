@@ -5,18 +5,17 @@ use pyo3::prelude::*;
 
 use crate::asyncio::running_loop;
 use crate::connection::Connection;
-use crate::lock::lock;
 use crate::pending::{PendingSend, Wanted};
 use crate::send::refused;
 
 impl Connection {
     pub fn sends_waiting(&self) -> bool {
-        !lock(&self.state).sends.is_empty()
+        !self.state.lock().sends.is_empty()
     }
 
     pub fn queue_send(slf: &Bound<'_, Self>, pending: Py<PendingSend>) -> PyResult<()> {
         let py = slf.py();
-        lock(&slf.get().state).sends.push_back(pending);
+        slf.get().state.lock().sends.push_back(pending);
         let mailbox = slf.get().mailbox(py);
         if mailbox.get().is_loop(py, &running_loop(py)?) {
             return Connection::repin(slf);
@@ -30,7 +29,7 @@ impl Connection {
 
     pub fn forget_send(slf: &Bound<'_, Self>, pending: &PendingSend) -> PyResult<()> {
         let removed = {
-            let mut state = lock(&slf.get().state);
+            let mut state = slf.get().state.lock();
             let at = state.sends.iter().position(|send| std::ptr::eq(send.get(), pending));
             at.and_then(|at| state.sends.remove(at))
         };
@@ -44,7 +43,7 @@ impl Connection {
     pub fn send_waiting(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, connection) = (slf.py(), slf.get());
         loop {
-            let pending = match lock(&connection.state).sends.front() {
+            let pending = match connection.state.lock().sends.front() {
                 Some(pending) => pending.clone_ref(py),
                 None => return Ok(()),
             };
@@ -53,7 +52,7 @@ impl Connection {
             let wanted = send.wanted(py)?;
             match wanted {
                 Wanted::Later => {
-                    lock(&connection.state).stalled = true;
+                    connection.state.lock().stalled = true;
                     return Ok(());
                 }
                 Wanted::Now => match send.attempt(py, connection.handle) {
@@ -65,7 +64,7 @@ impl Connection {
                 Wanted::No => {}
             }
             let sent = {
-                let mut state = lock(&connection.state);
+                let mut state = connection.state.lock();
                 let is_first = state.sends.front().is_some_and(|first| first.is(&pending));
                 if is_first { state.sends.pop_front() } else { None }
             };

@@ -1,6 +1,7 @@
 //! `receive_message`: at once if a message is there, otherwise by a waiter.
 
 use coromega_ws_abi as abi;
+use parking_lot::Mutex;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -9,7 +10,6 @@ use crate::awaitable::{finish_next, thrown, used_up};
 use crate::connection::Connection;
 use crate::delivery::Ready;
 use crate::error::exception;
-use crate::lock::{Lock, lock};
 use crate::waiter::{Listening, Waiter};
 
 /// How a wait ended.
@@ -34,12 +34,12 @@ pub struct Receive {
     timeout: Option<f64>,
     /// The method's.
     name: &'static str,
-    stage: Lock<Stage>,
+    stage: Mutex<Stage>,
 }
 
 impl Receive {
     pub fn new(connection: Py<Connection>, timeout: Option<f64>, name: &'static str) -> Self {
-        Receive { connection, timeout, name, stage: Lock::new(Stage::New) }
+        Receive { connection, timeout, name, stage: Mutex::new(Stage::New) }
     }
 
     fn begin(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
@@ -56,12 +56,12 @@ impl Receive {
                     Some(seconds) => Some(Receive::timer(slf, seconds.max(0.0))?),
                     None => None,
                 };
-                *lock(&this.stage) = Stage::Waiting { waiter, timer };
+                *this.stage.lock() = Stage::Waiting { waiter, timer };
                 Connection::wait(connection, slf.clone().unbind(), first)?;
                 return Ok(Some(future));
             }
         };
-        *lock(&this.stage) = Stage::Done;
+        *this.stage.lock() = Stage::Done;
         this.finish(py, outcome)
     }
 
@@ -90,7 +90,7 @@ impl Receive {
 
     /// What it waits on, if it waits.
     fn waiter(&self, py: Python<'_>) -> Option<Waiter> {
-        match &*lock(&self.stage) {
+        match &*self.stage.lock() {
             Stage::Waiting { waiter, .. } => Some(waiter.clone_ref(py)),
             _ => None,
         }
@@ -115,7 +115,7 @@ impl Receive {
         wake: &Bound<'_, PyAny>,
         context: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Settled(outcome));
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Settled(outcome));
         if let Stage::Waiting { waiter, timer } = stage {
             cancel(wake.py(), timer)?;
             waiter.wake(self.connection.get().mailbox.get(), wake, context)?;
@@ -137,7 +137,7 @@ impl Receive {
         let connection = this.connection.bind(py);
         let mut fresh = Waiter::new(py, connection.get().mailbox.get())?;
         let future = fresh.future(py);
-        let late = match &mut *lock(&this.stage) {
+        let late = match &mut *this.stage.lock() {
             Stage::Waiting { waiter, timer } => {
                 std::mem::swap(waiter, &mut fresh);
                 this.timeout.is_some() && timer.is_none()
@@ -146,7 +146,7 @@ impl Receive {
         };
         if late {
             let again = Receive::timer(slf, 0.0)?;
-            if let Stage::Waiting { timer, .. } = &mut *lock(&this.stage) {
+            if let Stage::Waiting { timer, .. } = &mut *this.stage.lock() {
                 *timer = Some(again);
             }
         }
@@ -156,7 +156,7 @@ impl Receive {
 
     /// Stops waiting. A message that was handed over and not fetched goes back to the front.
     fn abandon(&self, py: Python<'_>) -> PyResult<()> {
-        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Done);
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Done);
         let connection = self.connection.bind(py);
         match stage {
             Stage::Waiting { waiter, timer } => {
@@ -189,7 +189,7 @@ impl Receive {
 
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         let (py, this) = (slf.py(), slf.get());
-        let mut stage = lock(&this.stage);
+        let mut stage = this.stage.lock();
         match &*stage {
             Stage::New => {
                 drop(stage);
@@ -233,7 +233,7 @@ impl Receive {
 
     /// The deadline. A message that has arrived beats it.
     fn _expire(&self, py: Python<'_>) -> PyResult<()> {
-        let timer = match &mut *lock(&self.stage) {
+        let timer = match &mut *self.stage.lock() {
             Stage::Waiting { timer, .. } => timer.take(),
             _ => None,
         };
@@ -251,7 +251,7 @@ impl Receive {
             }
             Listening::NotYet if !waiter.done(py)? => {
                 Connection::withdraw(connection, self)?;
-                *lock(&self.stage) = Stage::Settled(Outcome::TimedOut);
+                *self.stage.lock() = Stage::Settled(Outcome::TimedOut);
                 waiter.wake_later(py)
             }
             // There is something for it, or it was cancelled: its task is about to look.

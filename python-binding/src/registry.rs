@@ -6,7 +6,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::connection::Connection;
-use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::spare::Spare;
 
@@ -36,32 +35,32 @@ pub struct Entry {
 
 impl Mailbox {
     pub fn take_spare(&self) -> Option<Spare> {
-        lock(&self.state).spare.take()
+        self.state.lock().spare.take()
     }
 
     pub fn take_future(&self) -> Option<Py<PyAny>> {
-        lock(&self.state).future.take()
+        self.state.lock().future.take()
     }
 
     pub fn put_future(&self, future: Py<PyAny>) {
-        let old = lock(&self.state).future.replace(future);
+        let old = self.state.lock().future.replace(future);
         drop(old);
     }
 
     pub fn put_spare(&self, spare: Spare) {
-        let old = lock(&self.state).spare.replace(spare);
+        let old = self.state.lock().spare.replace(spare);
         drop(old);
     }
 
     /// Whether this driver's task is the one that is kept.
     pub fn is_spare(&self, driver: usize) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.spare.as_ref().is_some_and(|spare| std::ptr::from_ref(spare.driver.get()) as usize == driver)
     }
 
     pub fn forget_spare(&self, driver: usize) {
         let old = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             match &state.spare {
                 Some(spare) if std::ptr::from_ref(spare.driver.get()) as usize == driver => {
                     state.spare.take()
@@ -73,19 +72,19 @@ impl Mailbox {
     }
 
     pub fn keep_running(&self, driver: usize, task: Py<PyAny>) {
-        let old = lock(&self.state).running.insert(driver, task);
+        let old = self.state.lock().running.insert(driver, task);
         drop(old);
     }
 
     pub fn stop_running(&self, driver: usize) {
-        let old = lock(&self.state).running.remove(&driver);
+        let old = self.state.lock().running.remove(&driver);
         drop(old);
     }
 
     /// Keeps a connection, or lets go of it.
     pub fn pin(&self, connection: &Bound<'_, Connection>, handle: u64, pin: bool) -> PyResult<()> {
         let old = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let Some(entry) = state.connections.get_mut(&handle) else {
                 return Ok(());
             };
@@ -103,7 +102,7 @@ impl Mailbox {
 
     pub fn tell_idle(&self, py: Python<'_>) -> PyResult<()> {
         let idle = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             if state.pins > 0 || !state.listeners.is_empty() {
                 return Ok(());
             }
@@ -117,13 +116,13 @@ impl Mailbox {
 
     /// A connection's object is gone.
     pub fn forget(&self, handle: u64) {
-        let old = lock(&self.state).connections.remove(&handle);
+        let old = self.state.lock().connections.remove(&handle);
         drop(old);
     }
 
     pub fn find<'py>(&self, py: Python<'py>, handle: u64) -> Option<Bound<'py, Connection>> {
         let weak = {
-            let state = lock(&self.state);
+            let state = self.state.lock();
             let entry = state.connections.get(&handle)?;
             if let Some(pin) = &entry.pin {
                 return Some(pin.bind(py).clone());
