@@ -7,23 +7,21 @@ use std::{
 };
 
 use coromega_ws_abi::{
-    CMWS_MESSAGE_BINARY, CMWS_MESSAGE_MORE, CMWS_STATUS_CLOSED, CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK,
-    CMWS_STATUS_WOULD_BLOCK, cmws_connection_answer, cmws_connection_close, cmws_connection_free,
-    cmws_connection_header, cmws_connection_info, cmws_connection_info_t, cmws_connection_move,
-    cmws_connection_ping, cmws_connection_put_back, cmws_connection_receive, cmws_connection_send,
-    cmws_handle_t, cmws_header_t, cmws_mailbox_connect, cmws_message_release, cmws_message_t,
-    cmws_options_clear, cmws_options_t, cmws_status_t,
+    CMWS_STATUS_CLOSED, CMWS_STATUS_INVALID_HANDLE, CMWS_STATUS_OK, CMWS_STATUS_WOULD_BLOCK,
+    cmws_connection_answer, cmws_connection_close, cmws_connection_free, cmws_connection_header,
+    cmws_connection_info, cmws_connection_info_t, cmws_connection_move, cmws_connection_ping,
+    cmws_connection_put_back, cmws_connection_send, cmws_handle_t, cmws_header_t, cmws_mailbox_connect,
+    cmws_options_clear, cmws_options_t,
 };
 use mlua_sys::{
-    LUA_TNIL, LUA_TNUMBER, LUA_TSTRING, LUA_TTABLE, lua_Integer, lua_State, lua_newuserdata, lua_pop,
-    lua_pushboolean, lua_pushinteger, lua_pushlstring, lua_pushnil, lua_pushvalue, lua_rawget, lua_rawgeti,
-    lua_rawseti, lua_setmetatable, lua_toboolean, lua_tolstring, lua_tonumber, lua_touserdata, lua_type,
-    lua_upvalueindex,
+    LUA_TNIL, LUA_TNUMBER, LUA_TSTRING, LUA_TTABLE, lua_Integer, lua_State, lua_newuserdata, lua_pushboolean,
+    lua_pushinteger, lua_pushlstring, lua_pushvalue, lua_rawget, lua_rawgeti, lua_setmetatable,
+    lua_tolstring, lua_tonumber, lua_touserdata, lua_type, lua_upvalueindex,
 };
 
 use crate::{
     error, listener,
-    mailbox::{self, Mailbox},
+    mailbox::{self},
     options,
 };
 
@@ -81,13 +79,9 @@ pub unsafe extern "C-unwind" fn send_now(state: *mut lua_State) -> c_int {
             && lua_type(state, 4) <= LUA_TNIL
         {
             lua_pushvalue(state, lua_upvalueindex(4));
-            lua_rawget(state, 1);
-            if lua_type(state, -1) == LUA_TTABLE {
-                lua_rawgeti(state, -1, 1);
-                if lua_type(state, -1) == LUA_TNUMBER {
-                    let connection = lua_tonumber(state, -1) as cmws_handle_t;
-                    return send_to(state, connection, 0);
-                }
+            if lua_rawget(state, 1) == LUA_TTABLE && lua_rawgeti(state, -1, 1) == LUA_TNUMBER {
+                let connection = lua_tonumber(state, -1) as cmws_handle_t;
+                return send_to(state, connection, 0);
             }
         }
         lua_pushboolean(state, 1);
@@ -109,119 +103,6 @@ unsafe fn send_to(state: *mut lua_State, connection: cmws_handle_t, flags: u32) 
         }
     }
     1
-}
-
-/// `receive(connection, queue, kinds, one)` returns how many messages it has taken, the first of them
-/// and its kind: nil for text, "binary", or the number of its kind where it is a fragment that others
-/// follow. The second one is put into the table `queue` at 2, its kind into `kinds` at the same place,
-/// and so on. Behind the kind comes true unless the inbox was left empty. Returns nothing when the
-/// connection has ended; nil and why after an error. With `one` it takes one message at most.
-///
-/// Making a string may run a finalizer that receives: from the same connection it gets none, so that
-/// none overtakes those under way; the next `poll` tells of that connection.
-pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua with the mailbox as its upvalue and two tables.
-    unsafe {
-        let connection = lua_tonumber(state, 1) as cmws_handle_t;
-        let mailbox = mailbox::of(state);
-        let outer = (*mailbox).receiving;
-        if outer == connection {
-            (*mailbox).missed = connection;
-            lua_pushinteger(state, 0);
-            return 1;
-        }
-        (*mailbox).receiving = connection;
-        let results = if (*mailbox).taken != 0 || lua_toboolean(state, 4) != 0 {
-            receive_one(state, connection)
-        } else {
-            receive_batch(state, mailbox, connection)
-        };
-        (*mailbox).receiving = outer;
-        results
-    }
-}
-
-unsafe fn receive_batch(state: *mut lua_State, mailbox: *mut Mailbox, connection: cmws_handle_t) -> c_int {
-    // SAFETY: called by `receive`, with its arguments on the stack. Messages are recorded as taken
-    // while strings are made of them, for an error of Lua's may end this function there.
-    unsafe {
-        let messages = (&raw mut (*mailbox).messages).cast::<cmws_message_t>();
-        let size = size_of::<cmws_message_t>();
-        let mut count = 0;
-        let status = cmws_connection_receive(connection, messages, size, mailbox::MESSAGES, &mut count);
-        if status != CMWS_STATUS_OK || count == 0 {
-            return none(state, status);
-        }
-        (*mailbox).taken = count;
-        lua_pushinteger(state, count as lua_Integer);
-        push(state, &*messages);
-        for position in 1..count {
-            let slot = (position as lua_Integer).wrapping_add(1);
-            push(state, &*messages.add(position));
-            if lua_type(state, -1) == LUA_TNIL {
-                lua_pop(state, 1);
-            } else {
-                lua_rawseti(state, 3, slot);
-            }
-            lua_rawseti(state, 2, slot);
-        }
-        (*mailbox).taken = 0;
-        cmws_message_release(messages, size, count);
-        if count < mailbox::MESSAGES {
-            return 3;
-        }
-        lua_pushboolean(state, 1);
-    }
-    4
-}
-
-/// What `receive` does where one is enough, and inside itself, when making a string has run a
-/// finalizer that receives.
-unsafe fn receive_one(state: *mut lua_State, connection: cmws_handle_t) -> c_int {
-    // SAFETY: called by `receive`.
-    unsafe {
-        let mut message = MaybeUninit::<cmws_message_t>::zeroed();
-        let size = size_of::<cmws_message_t>();
-        let mut count = 0;
-        let status = cmws_connection_receive(connection, message.as_mut_ptr(), size, 1, &mut count);
-        if status != CMWS_STATUS_OK || count == 0 {
-            return none(state, status);
-        }
-        lua_pushinteger(state, 1);
-        push(state, &*message.as_ptr());
-        cmws_message_release(message.as_mut_ptr(), size, count);
-        lua_pushboolean(state, 1);
-    }
-    4
-}
-
-/// What `receive` returns without a message.
-unsafe fn none(state: *mut lua_State, status: cmws_status_t) -> c_int {
-    // SAFETY: called by `receive`, with free slots on the stack.
-    unsafe {
-        match status {
-            CMWS_STATUS_OK => lua_pushinteger(state, 0),
-            CMWS_STATUS_CLOSED => return 0,
-            _ => return error::fail(state, status),
-        }
-    }
-    1
-}
-
-/// Makes a string of a message, and pushes it and its kind.
-unsafe fn push(state: *mut lua_State, message: &cmws_message_t) {
-    // SAFETY: called by `receive`, with free slots on the stack. The message is not released
-    // meanwhile: finalizers that run here can't, and end their own receives in messages of their own.
-    unsafe {
-        lua_pushlstring(state, message.data.cast(), message.length);
-        if message.flags & CMWS_MESSAGE_MORE != 0 {
-            lua_pushinteger(state, message.kind.into());
-        } else if message.kind == CMWS_MESSAGE_BINARY {
-            lua_pushvalue(state, lua_upvalueindex(3));
-        } else {
-            lua_pushnil(state);
-        }
-    }
 }
 
 /// `put_back(connection, kind, data, flags)` makes a message the next one again; returns nothing, or

@@ -9,6 +9,7 @@ mod connection;
 mod counters;
 mod error;
 mod fragments;
+mod inbox;
 mod listener;
 mod mailbox;
 mod metatable;
@@ -52,8 +53,11 @@ const CHUNKS: [(&CStr, &str); 21] = [
 ];
 
 /// The raw functions by the names that the dispatcher knows them by.
-const FUNCTIONS: [(&CStr, lua_CFunction); 40] = [
+const FUNCTIONS: [(&CStr, lua_CFunction); 43] = [
     (c"poll", mailbox::poll),
+    (c"next_event", mailbox::next_event),
+    (c"has_events", mailbox::has_events),
+    (c"next_message", inbox::next_message),
     (c"flush", mailbox::flush),
     (c"renew", mailbox::renew),
     (c"fd", mailbox::fd),
@@ -65,7 +69,7 @@ const FUNCTIONS: [(&CStr, lua_CFunction); 40] = [
     (c"connect", connection::connect),
     (c"send", connection::send),
     (c"send_now", connection::send_now),
-    (c"receive", connection::receive),
+    (c"receive", inbox::receive),
     (c"close", connection::close),
     (c"info", connection::info),
     (c"details", connection::details),

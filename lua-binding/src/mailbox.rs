@@ -11,14 +11,13 @@ use std::{
 
 use coromega_ws_abi::{
     CMWS_EVENT_CLOSED, CMWS_EVENT_DEAD, CMWS_EVENT_LOG, CMWS_EVENT_LOST, CMWS_EVENT_READABLE,
-    CMWS_STATUS_BUSY, CMWS_STATUS_CLOSED, CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t,
-    cmws_mailbox_close, cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll,
-    cmws_mailbox_set_deadline, cmws_mailbox_set_log_level, cmws_message_release, cmws_message_t,
-    cmws_status_t,
+    CMWS_STATUS_CLOSED, CMWS_STATUS_FORKED, CMWS_STATUS_OK, cmws_event_t, cmws_handle_t, cmws_mailbox_close,
+    cmws_mailbox_fd, cmws_mailbox_flush, cmws_mailbox_new, cmws_mailbox_poll, cmws_mailbox_set_deadline,
+    cmws_mailbox_set_log_level, cmws_message_release, cmws_message_t, cmws_status_t,
 };
 use mlua_sys::{
-    lua_Integer, lua_State, lua_newuserdata, lua_pushboolean, lua_pushinteger, lua_pushlstring,
-    lua_pushnumber, lua_rawseti, lua_setmetatable, lua_tonumber, lua_touserdata, lua_upvalueindex,
+    LUA_TTABLE, lua_Integer, lua_State, lua_newuserdata, lua_pushboolean, lua_pushinteger, lua_pushlstring,
+    lua_pushnumber, lua_rawget, lua_setmetatable, lua_tonumber, lua_touserdata, lua_upvalueindex,
 };
 
 use crate::{error, metatable};
@@ -35,11 +34,9 @@ pub struct Mailbox {
     handle: cmws_handle_t,
     /// The state has been closed, or is being closed.
     closed: bool,
-    /// Inside `poll`: a finalizer that polls would end the life of the events' texts. An error of Lua's
-    /// leaves it for `flush`.
-    polling: bool,
-    /// How many of `events` a `poll` that an error ended has not given.
-    pending: usize,
+    /// What is left of the last poll: `events` from the first of these places up to the second.
+    at: usize,
+    end: usize,
     /// How many of `messages` are not released: not 0 inside `receive`, and for good after one that ran
     /// out of memory. The two can't be told apart, so that only the end of the state releases them.
     pub taken: usize,
@@ -51,7 +48,8 @@ pub struct Mailbox {
     pub missed: cmws_handle_t,
     /// What `receive` works on.
     pub messages: [cmws_message_t; MESSAGES],
-    events: [cmws_event_t; EVENTS],
+    /// The first place is for `missed`.
+    events: [cmws_event_t; 1 + EVENTS],
 }
 
 /// The mailbox of the raw function that runs.
@@ -105,6 +103,7 @@ unsafe extern "C-unwind" fn collect(state: *mut lua_State) -> c_int {
         let mailbox = lua_touserdata(state, 1).cast::<Mailbox>();
         if !mailbox.is_null() && !(*mailbox).closed {
             (*mailbox).closed = true;
+            (*mailbox).end = 0; // the texts end
             release(mailbox);
             if (*mailbox).handle != 0 {
                 let _ = cmws_mailbox_close((*mailbox).handle);
@@ -130,78 +129,110 @@ unsafe fn release(mailbox: *mut Mailbox) {
     }
 }
 
-/// `poll(timeout_ms, out)` puts events into the table `out`, flat: of READABLE the handle alone, of
-/// others the kind, as a negative number, and the handle; behind those of CLOSED, DEAD and LOST also
-/// status, close code, HTTP status and text; behind those of LOG level and text. Returns the slots used.
+/// `poll(timeout_ms)` waits for events, unless some are left of the last time. Returns how many there
+/// are, or nil and why there are none.
 pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua with the mailbox as its upvalue and a table as second argument; at
-    // most two slots are used at a time. Texts live until the next poll, which `polling` keeps
-    // away.
+    // SAFETY: called by Lua with the mailbox as its upvalue.
     unsafe {
         let mailbox = of(state);
-        if (*mailbox).polling {
-            return error::fail(state, CMWS_STATUS_BUSY);
-        }
-        let own = match handle(mailbox) {
-            Ok(own) => own,
-            Err(status) => return error::fail(state, status),
-        };
-        (*mailbox).polling = true;
-        let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
         // Nothing receives while a state polls: if this is not 0, an error has ended a `receive`.
         (*mailbox).receiving = 0;
-        let missed = (*mailbox).missed;
-        let mut count = (*mailbox).pending;
-        if count == 0 {
+        if first(mailbox).is_none() {
+            let own = match handle(mailbox) {
+                Ok(own) => own,
+                Err(status) => return error::fail(state, status),
+            };
+            let missed = (*mailbox).missed;
             let timeout = if missed == 0 { lua_tonumber(state, 1) as c_int } else { 0 };
+            let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
             let size = size_of::<cmws_event_t>();
-            let status = cmws_mailbox_poll(own, timeout, events, size, EVENTS, &mut count);
+            let mut count = 0;
+            let status = cmws_mailbox_poll(own, timeout, events.add(1), size, EVENTS, &mut count);
             if status != CMWS_STATUS_OK {
-                (*mailbox).polling = false;
                 return error::fail(state, status);
             }
-        }
-        (*mailbox).pending = count;
-        let mut slot: lua_Integer = 0;
-        if missed != 0 {
-            put(state, &mut slot, missed as lua_Integer);
-        }
-        for index in 0..count {
-            let event = &*events.add(index);
-            if event.kind != CMWS_EVENT_READABLE {
-                put(state, &mut slot, -lua_Integer::from(event.kind));
-            }
-            put(state, &mut slot, event.handle as lua_Integer);
-            if matches!(event.kind, CMWS_EVENT_CLOSED | CMWS_EVENT_DEAD | CMWS_EVENT_LOST) {
-                put(state, &mut slot, event.status.into());
-                put(state, &mut slot, event.close_code.into());
-                put(state, &mut slot, event.http_status.into());
-                lua_pushlstring(state, event.text, event.text_length);
-                slot = slot.wrapping_add(1);
-                lua_rawseti(state, 2, slot);
-            } else if event.kind == CMWS_EVENT_LOG {
-                put(state, &mut slot, event.level.into());
-                lua_pushlstring(state, event.text, event.text_length);
-                slot = slot.wrapping_add(1);
-                lua_rawseti(state, 2, slot);
+            (*mailbox).at = 1;
+            (*mailbox).end = count.wrapping_add(1);
+            if missed != 0 {
+                (*events).kind = CMWS_EVENT_READABLE;
+                (*events).handle = missed;
+                (*mailbox).at = 0;
+                (*mailbox).missed = 0;
             }
         }
-        (*mailbox).missed = 0;
-        (*mailbox).pending = 0;
-        (*mailbox).polling = false;
-        lua_pushinteger(state, slot);
+        lua_pushinteger(state, (*mailbox).end.saturating_sub((*mailbox).at) as lua_Integer);
     }
     1
 }
 
-/// Puts a number into the next slot of the table at index 2.
-unsafe fn put(state: *mut lua_State, slot: &mut lua_Integer, value: lua_Integer) {
-    *slot = slot.wrapping_add(1);
-    // SAFETY: called by `poll`, with a free slot on the stack and a table at index 2.
+/// The next event. Its text lives until all are dropped: only then there is another poll.
+///
+/// # Safety
+/// `mailbox` is the state's mailbox.
+pub unsafe fn first<'a>(mailbox: *mut Mailbox) -> Option<&'a cmws_event_t> {
+    // SAFETY: the caller's promise; the events up to `end` are as the library stored them.
     unsafe {
-        lua_pushinteger(state, value);
-        lua_rawseti(state, 2, *slot);
+        let at = (*mailbox).at;
+        let events = (&raw const (*mailbox).events).cast::<cmws_event_t>();
+        if at < (*mailbox).end { Some(&*events.add(at)) } else { None }
     }
+}
+
+/// Drops the next event.
+///
+/// # Safety
+/// `mailbox` is the state's mailbox.
+pub unsafe fn drop_first(mailbox: *mut Mailbox) {
+    // SAFETY: the caller's promise.
+    unsafe { (*mailbox).at = (*mailbox).at.wrapping_add(1) };
+}
+
+/// Pushes what the table at this index has under a handle. Whether that is a record.
+///
+/// # Safety
+/// `state` has a free slot and a table at the index.
+pub unsafe fn push_record(state: *mut lua_State, index: c_int, handle: cmws_handle_t) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        lua_pushinteger(state, handle as lua_Integer);
+        lua_rawget(state, index) == LUA_TTABLE
+    }
+}
+
+/// `next_event(direct)` returns the next event: its kind and handle; behind those of CLOSED, DEAD and
+/// LOST also close code and text, of LOG level and text; nothing where none is left. Where the event is
+/// one for `next_message`, leaves it and returns 0.
+pub unsafe extern "C-unwind" fn next_event(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue and a table of records.
+    unsafe {
+        let mailbox = of(state);
+        let Some(event) = first(mailbox) else { return 0 };
+        if event.kind == CMWS_EVENT_READABLE && push_record(state, 1, event.handle) {
+            lua_pushinteger(state, 0);
+            return 1;
+        }
+        lua_pushinteger(state, event.kind.into());
+        lua_pushinteger(state, event.handle as lua_Integer);
+        let number = match event.kind {
+            CMWS_EVENT_CLOSED | CMWS_EVENT_DEAD | CMWS_EVENT_LOST => event.close_code.into(),
+            CMWS_EVENT_LOG => event.level.into(),
+            _ => {
+                drop_first(mailbox);
+                return 2;
+            }
+        };
+        lua_pushinteger(state, number);
+        lua_pushlstring(state, event.text, event.text_length);
+        drop_first(mailbox);
+    }
+    4
+}
+
+/// `has_events()` returns whether some are left of the last poll.
+pub unsafe extern "C-unwind" fn has_events(state: *mut lua_State) -> c_int {
+    // SAFETY: called by Lua with the mailbox as its upvalue.
+    unsafe { lua_pushboolean(state, first(of(state)).is_some().into()) };
+    1
 }
 
 /// `renew()`: in a child of fork, lets go of the parent's mailbox, so that the next need makes a new
@@ -215,8 +246,7 @@ pub unsafe extern "C-unwind" fn renew(state: *mut lua_State) -> c_int {
             && cmws_mailbox_flush((*mailbox).handle) == CMWS_STATUS_FORKED;
         if forked {
             (*mailbox).handle = 0;
-            (*mailbox).polling = false;
-            (*mailbox).pending = 0;
+            (*mailbox).end = 0;
             (*mailbox).missed = 0;
         }
         lua_pushboolean(state, forked.into());
@@ -242,7 +272,6 @@ pub unsafe extern "C-unwind" fn flush(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue.
     unsafe {
         let mailbox = of(state);
-        (*mailbox).polling = false;
         if (*mailbox).handle != 0 && !(*mailbox).closed {
             let _ = cmws_mailbox_flush((*mailbox).handle);
         }

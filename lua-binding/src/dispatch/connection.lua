@@ -298,14 +298,8 @@ function Connection:when_new_msg(callback)
   expect_function(callback, "conn:when_new_msg")
   if callback and r.fragments then error(ONLY_FRAGMENTS:format("conn:when_new_msg"), 2) end
   if r.told then return end
-  local before = r.callback
-  r.callback = callback
-  if callback then
-    if not before then hold(self, r) end
-    again(self, r)
-  elseif before then
-    unhold(r)
-  end
+  ws.set_callback(self, r, callback)
+  if callback then again(self, r) end
 end
 
 -- Closing (S22 to S25) ----------------------------------------------------------------------
@@ -396,6 +390,7 @@ function ws.on_closed(handle, code, text)
   if not conn then return raw.free(handle) end
   local r = conn._record
   r.code, r.reason, r.slow = code, text, true
+  ws.settle(r)
   if r.closing then
     r.closing = nil
     unhold(r)

@@ -5,7 +5,7 @@ local ws = ...
 -- is no child, or it has been done.
 function ws.renew()
   if not ws.raw.renew() then return false end
-  ws.forget_events()
+  ws.forget_fd()
   ws.end_connections()
   ws.end_listeners()
   ws.renew_log()

@@ -16,8 +16,19 @@ local held = {} -- handle -> object: has a callback, a waiting coroutine, or a c
 local held_count = 0
 local turns = { first = 1, last = 0 } -- objects to look at again at the next dispatch
 
-ws.objects, ws.turns = objects, turns
+-- handle -> record of those whose next messages their callbacks get, and nothing else is to be looked
+-- at: nobody waits for the object, so that nothing but the callback holds it, and none lie in r.queue.
+local direct = {}
+
+ws.objects, ws.turns, ws.direct = objects, turns, direct
 function ws.held() return held_count end
+
+-- Has to be called when what that depends on may have come to hold, or not any more.
+local function settle(r)
+  direct[r.handle] = r.callback and r.holds == 1 and r.head > r.tail and not r.slow
+    and r.unfinished < r.max_callbacks and r or nil
+end
+ws.settle = settle
 
 local function hold(conn, r)
   local holds = r.holds
@@ -28,6 +39,7 @@ local function hold(conn, r)
     held[r.handle] = conn
     held_count = held_count + 1
   end
+  if r.callback then settle(r) end
 end
 ws.hold = hold
 
@@ -39,8 +51,20 @@ local function unhold(r)
     held[r.handle] = nil
     held_count = held_count - 1
   end
+  if r.callback then settle(r) end
 end
 ws.unhold = unhold
+
+function ws.set_callback(conn, r, callback)
+  local before = r.callback
+  r.callback = callback
+  if callback and not before then
+    hold(conn, r)
+  elseif before and not callback then
+    direct[r.handle] = nil
+    unhold(r)
+  end
+end
 
 -- Has an object looked at again at the next dispatch.
 local function again(object, r)
@@ -56,6 +80,7 @@ function ws.callback_finished(r)
   local unfinished = r.unfinished - 1
   r.unfinished = unfinished
   if unfinished == r.max_callbacks - 1 then
+    settle(r)
     local conn = objects[r.handle]
     if conn then again(conn, r) end
   end
@@ -119,18 +144,27 @@ function ws.prepend(tasks, task, conn)
   hold(conn, tasks.record)
 end
 
+-- Notes that messages have been put into r.queue, behind one that was not.
+local function store(r, count)
+  if count > 1 then
+    r.head, r.tail = 2, count
+    direct[r.handle] = nil
+  end
+end
+ws.store = store
+
 -- Takes a batch from the library. Returns its oldest message, its kind as take() does, and whether
 -- there may be more at once; the others of the batch lie in r.queue. Nil if there is nothing now;
 -- r.ended if there will be nothing any more.
 local function refill(r)
-  local count, message, kind, more = raw_receive(r.handle, r.queue, r.kinds, r.lent)
-  if count then
-    if count == 0 then return nil end
-    r.head, r.tail = 2, count
+  local message, kind, count, more = raw_receive(r.handle, r, r.lent)
+  if message then
+    if count then store(r, count) end
     return message, kind, more
   end
+  if message == false then return nil end
   r.ended = true
-  local err = message
+  local err = kind
   if err then
     r.code, r.reason, r.why = 1006, err, err
   elseif not r.code then
@@ -143,8 +177,8 @@ end
 -- The oldest message, and "binary" behind a binary one; nil if there is none. Behind a fragment that
 -- others follow comes the number of its kind.
 local function take(r)
-  local head = r.head
-  if head > r.tail then
+  local head, tail = r.head, r.tail
+  if head > tail then
     if r.ended then return nil end
     return refill(r)
   end
@@ -153,6 +187,7 @@ local function take(r)
   queue[head] = nil
   if kind then kinds[head] = nil end
   r.head = head + 1
+  if head == tail and r.callback then settle(r) end
   return message, kind
 end
 ws.take = take
@@ -168,8 +203,8 @@ local function tell_end(r)
   end
   local callback = r.callback
   if callback and r.unfinished < r.max_callbacks then
-    r.callback, r.told = nil, true
-    unhold(r)
+    r.told = true
+    ws.set_callback(nil, r, nil)
     launch_marked(callback, nil, r.code, r.reason, nil, true)
   end
 end

@@ -2,28 +2,33 @@
 local ws = ...
 
 local raw = ws.raw
-local raw_poll, clock = raw.poll, raw.clock
+local raw_poll, next_event, next_message, has_events, clock =
+  raw.poll, raw.next_event, raw.next_message, raw.has_events, raw.clock
 local error, pcall = error, pcall
 local ceil, min = math.ceil, math.min
-local objects, ready, turns, timers = ws.objects, ws.ready, ws.turns, ws.timers
-local again, deliver, take, wake = ws.again, ws.deliver, ws.take, ws.wake
-local raw_receive, launch_many, own = raw.receive, ws.launch_many, ws.own
+local objects, direct, ready, turns, timers = ws.objects, ws.direct, ws.ready, ws.turns, ws.timers
+local again, deliver, take, store, wake = ws.again, ws.deliver, ws.take, ws.store, ws.wake
+local launch_many, own = ws.launch_many, ws.own
 
-local OPEN, ACCEPTED, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED, LOG =
-  -1, -2, -4, -5, -6, -7, -8, -9, -10, -11
--- READABLE is told by the handle alone.
--- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua. The
--- system wakes the wait for a signal, but not for one that came just before it.
+local DIRECT, OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG, LOST, MOVED, LOG =
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+-- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua, on the main
+-- thread. The system wakes the wait for a signal, but not for one that came just before it.
 local SLICE, SLICE_MS = 0.05, 50
+-- What flow() waits at most, and for how many events. That keeps it from the main thread, too.
+local BRIEF, BRIEF_MS = 0.002, 2
+local FLOW = 32
 
-local events, at, last = {}, 1, 0 -- what is left of the last poll
 local dispatching = false
 local halted, looping = false, false
 local fd_used = false
 local flowing -- the record whose messages flow() took last
 
 local function on_event(kind, handle, code, text)
-  if kind == WRITABLE then
+  if kind == READABLE then
+    local conn = objects[handle]
+    if conn then deliver(conn, conn._record) end
+  elseif kind == WRITABLE then
     local conn = objects[handle]
     if conn then ws.on_writable(conn, conn._record) end
   elseif kind == PONG then
@@ -42,90 +47,69 @@ local function on_event(kind, handle, code, text)
     ws.on_lost(handle, code, text)
   elseif kind == DEAD then
     ws.on_dead(handle, text)
+  elseif kind == LOG then
+    ws.on_log_record(code, text)
   end
 end
 
 -- The path of most messages, as a task: gives those of the connections that have news to their
 -- callbacks, without a coroutine for each, until one of these waits, or something else is to be done
--- first, which is left as it is. No object is kept here while a callback waits (S27).
+-- first, which is left as it is. In run() it waits for news itself, for a while, where the loop would
+-- do nothing else. No object is kept here while it does, or a callback waits (S27).
 local function flow(task)
-  while at <= last and not halted do
-    local handle = events[at]
-    local r = handle > 0 and objects[handle]
-    r = r and r._record
-    local callback = r and r.callback
-    -- Where nothing but the callback holds the object, nobody waits for it.
-    if not callback or r.holds ~= 1 or r.head <= r.tail or r.slow
-      or r.unfinished >= r.max_callbacks then return end
-    local count, message, kind, more = raw_receive(handle, r.queue, r.kinds)
-    if not count then return end
-    at, flowing = at + 1, r
-    if count > 0 then
-      if count > 1 then r.head, r.tail = 2, count end
-      if more then again(objects[handle], r) end
+  local left = FLOW
+  while not halted do
+    local message, kind, r, count, more = next_message(direct)
+    if message then
+      flowing = r
+      if count then
+        store(r, count)
+        if more then again(objects[r.handle], r) end
+      end
+      local callback = r.callback
       if kind then callback(message, kind) else callback(message) end
       if task.special then return end
-      while r.head <= r.tail do
-        callback = r.callback
-        if not callback or r.holds ~= 1 then return end
-        message, kind = take(r)
-        if kind then callback(message, kind) else callback(message) end
-        if task.special then return end
+      if count then
+        while r.head <= r.tail do
+          callback = r.callback
+          if not callback or r.holds ~= 1 then return end
+          message, kind = take(r)
+          if kind then callback(message, kind) else callback(message) end
+          if task.special then return end
+        end
       end
+    else
+      -- Its callback is what keeps run() going on (S3).
+      if not kind or not looping or left <= 0 or not flowing or not flowing.callback
+        or ready.last > 0 or turns.last > 0
+        or timers[1] and timers[1].at - clock() < BRIEF then return end
+      flowing = nil
+      count = raw_poll(BRIEF_MS)
+      if not count or count == 0 then return end
+      left = left - count
     end
   end
 end
 
--- Sees to connections that have news, one at least. Returns how many.
-local function run_readable()
-  local place = at
-  local conn = objects[events[place]]
-  local r = conn and conn._record
-  if r and r.callback and r.holds == 1 then
-    conn, flowing = nil, nil
-    local waits = launch_many(flow)
-    r, flowing = flowing, nil -- it may hold the object (S27)
-    if r then
-      if waits then own(waits, r) end
-      -- What it has left of the last one's messages.
-      conn = r.head <= r.tail and objects[r.handle]
-      if conn then deliver(conn, r) end
-      return at > place and at - place or 1 -- a fork forgets the others
-    end
-    conn = objects[events[place]]
-  end
-  at = place + 1
-  if conn then deliver(conn, conn._record) end
-  return 1
+local function run_flow()
+  local waits = launch_many(flow)
+  local r = flowing
+  flowing = nil -- it may hold the object (S27)
+  if not r then return end
+  if waits then own(waits, r) end
+  -- What it has left of the last one's messages.
+  local conn = r.head <= r.tail and objects[r.handle]
+  if conn then deliver(conn, r) end
 end
 
 -- Dispatches what the last poll brought. An error that leaves here (an interrupt) leaves the
 -- other events for the next dispatch.
 local function run_events()
-  local count = 0
-  while at <= last do
-    local place = at
-    local kind, handle = events[place], events[place + 1]
-    count = count + 1
-    if kind > 0 then
-      count = count + run_readable() - 1
-    elseif kind == CLOSED or kind == DEAD or kind == LOST then
-      local code, text = events[place + 3], events[place + 5]
-      events[place + 5] = false
-      at = place + 6
-      on_event(kind, handle, code, text)
-    elseif kind == LOG then
-      local level, text = events[place + 2], events[place + 3]
-      events[place + 3] = false
-      at = place + 4
-      ws.on_log_record(level, text)
-    else
-      at = place + 2
-      on_event(kind, handle)
-    end
-    if halted then break end
+  while not halted do
+    local kind, handle, code, text = next_event(direct)
+    if not kind then return end
+    if kind == DIRECT then run_flow() else on_event(kind, handle, code, text) end
   end
-  return count
 end
 
 local function run_timers()
@@ -147,22 +131,19 @@ end
 -- One round: waits for at most `limit` seconds if there is nothing to do. Returns how many
 -- events it dispatched.
 local function round(limit)
-  if at > last then
-    local wait = limit
-    if ready.last > 0 or turns.last > 0 then
-      wait = 0
-    elseif timers[1] and wait > 0 then
-      wait = min(wait, timers[1].at - clock())
-      if wait < 0 then wait = 0 end
-    end
-    local slots, err = raw_poll(wait == SLICE and SLICE_MS or ceil(wait * 1000), events)
-    if err == "forked" and ws.renew() then return 0 end
-    if not slots then error("coromega: " .. err, 0) end
-    at, last = 1, slots
+  local wait = limit
+  if ready.last > 0 or turns.last > 0 then
+    wait = 0
+  elseif timers[1] and wait > 0 then
+    wait = min(wait, timers[1].at - clock())
+    if wait < 0 then wait = 0 end
   end
+  local count, err = raw_poll(wait == SLICE and SLICE_MS or ceil(wait * 1000))
+  if err == "forked" and ws.renew() then return 0 end
+  if not count then error("coromega: " .. err, 0) end
   -- Who gives way during this round has its turn in the next one.
   local last_turn = turns.last
-  local count = run_events()
+  if count > 0 then run_events() end
   if timers[1] then count = count + run_timers() end
   if ready.last > 0 then count = count + ws.run_ready() end
   if last_turn > 0 then count = count + ws.run_turns(last_turn) end
@@ -172,7 +153,7 @@ end
 -- S3: whether anything can still happen by itself.
 local function alive()
   return ws.listeners() > 0 or ws.held() > 0 or ws.connects() > 0 or timers[1] ~= nil
-    or ready.last > 0 or turns.last > 0 or at <= last
+    or ready.last > 0 or turns.last > 0 or has_events()
 end
 
 local function enter(name)
@@ -201,7 +182,7 @@ end
 -- For a host that waits on fd(): has it become readable when there is something to do.
 function ws.nudge()
   if not fd_used or dispatching then return end
-  if ready.last > 0 or turns.last > 0 or at <= last then return raw.set_deadline(0) end
+  if ready.last > 0 or turns.last > 0 or has_events() then return raw.set_deadline(0) end
   if not timers[1] then return raw.set_deadline(-1) end
   local after = timers[1].at - clock()
   raw.set_deadline(after > 0 and min(ceil(after * 1000), 2 ^ 31) or 0)
@@ -263,16 +244,14 @@ ws.cancels.sleep = function() end
 -- LuaJIT's compiled traces don't look at hooks: the loops above stay interpreted, so that an
 -- interrupt is seen after each round.
 if type(jit) == "table" and jit.off then
-  local loops = { run_readable, run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }
+  local loops = { run_flow, run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }
   for _, fn in ipairs(loops) do jit.off(fn) end
 end
 
 ws.run, ws.poll, ws.sleep = run, poll, sleep
 
--- What the last poll brought, and the descriptor, are the parent's.
-function ws.forget_events()
-  at, last, fd_used = 1, 0, false
-end
+-- The descriptor is the parent's.
+function ws.forget_fd() fd_used = false end
 
 function ws.halt() if looping then halted = true end end
 

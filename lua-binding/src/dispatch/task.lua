@@ -171,6 +171,7 @@ end
 local function own(task, r)
   task.special, task.owner = true, r
   r.unfinished = r.unfinished + 1
+  if r.unfinished == r.max_callbacks then ws.settle(r) end
 end
 ws.own = own
 

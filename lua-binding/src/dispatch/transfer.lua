@@ -10,6 +10,7 @@ local MORE = 1
 function Connection:handle()
   local r = record(self, "handle")
   r.lent, r.slow = true, true
+  ws.settle(r)
   for place = r.tail, r.head, -1 do
     local kind = r.kinds[place]
     if type(kind) == "number" then
