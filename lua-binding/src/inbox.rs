@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Where both functions have the record on the stack.
-const RECORD: c_int = 2;
+const RECORD: c_int = 3;
 
-/// `receive(connection, record, one)` returns a message and its kind: nil for text, "binary", or the
+/// `receive(connection, one, record)` returns a message and its kind: nil for text, "binary", or the
 /// number of its kind where it is a fragment that others follow. Where it has taken several, or there
 /// may be more, comes how many it has taken: the second one is in the record's table `queue` at 2, its
 /// kind in `kinds` at the same place, and so on; and then true where there may be more. Returns false
@@ -33,10 +33,10 @@ const RECORD: c_int = 2;
 /// Making a string may run a finalizer that receives: from the same connection it gets none, so that
 /// none overtakes those under way; the next `poll` tells of that connection.
 pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua with the mailbox as its upvalue, a number and a record.
+    // SAFETY: called by Lua with the mailbox as its upvalue, a number, and a record at its place.
     unsafe {
         let connection = lua_tonumber(state, 1) as cmws_handle_t;
-        match take(state, connection, lua_toboolean(state, 3) != 0) {
+        match take(state, mailbox::of(state), connection, lua_toboolean(state, 2) != 0) {
             Ok((0, _)) => {
                 lua_pushboolean(state, 0);
                 1
@@ -48,21 +48,26 @@ pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
     }
 }
 
-/// `next_message(direct)` takes the messages that the next event tells of, if that is READABLE and the
-/// table `direct` has the connection's record under its handle; where there are none, it goes on with
-/// the event behind it. Returns what `receive` returns, with the record behind the kind. Without a
-/// message returns nil, and true where no event is left. An event of a connection that has ended stays,
-/// and its record is taken out of `direct`.
+/// `next_message(direct, timeout_ms)` takes the messages that the next event tells of, if that is
+/// READABLE and the table `direct` has the connection's record under its handle; where there are none,
+/// it goes on with the event behind it. With a timeout it polls first, where no event is left. Returns
+/// what `receive` returns, with the record behind the kind. Without a message returns nil, and true
+/// where no event is left. An event of a connection that has ended stays, and its record is taken out of
+/// `direct`.
 pub unsafe extern "C-unwind" fn next_message(state: *mut lua_State) -> c_int {
-    // SAFETY: called by Lua with the mailbox as its upvalue and a table of records.
+    // SAFETY: called by Lua with the mailbox as its upvalue, a table of records, and a number or false.
     unsafe {
         let mailbox = mailbox::of(state);
+        if mailbox::first(mailbox).is_none() && lua_toboolean(state, 2) != 0 {
+            // The loop polls again, and sees to what is wrong.
+            let _ = mailbox::wait(mailbox, lua_tonumber(state, 2) as c_int);
+        }
         while let Some(event) = mailbox::first(mailbox) {
             let connection = event.handle;
-            if event.kind != CMWS_EVENT_READABLE || !mailbox::push_record(state, 1, connection) {
+            if event.kind != CMWS_EVENT_READABLE || !mailbox::push_record(state, connection) {
                 return 0;
             }
-            let Ok((count, more)) = take(state, connection, false) else {
+            let Ok((count, more)) = take(state, mailbox, connection, false) else {
                 lua_pushinteger(state, connection as lua_Integer);
                 lua_pushnil(state);
                 lua_rawset(state, 1);
@@ -100,12 +105,12 @@ unsafe fn push_rest(state: *mut lua_State, count: usize, more: bool) -> c_int {
 /// Takes messages, and pushes the first and its kind. Returns how many, and whether there may be more.
 unsafe fn take(
     state: *mut lua_State,
+    mailbox: *mut Mailbox,
     connection: cmws_handle_t,
     one: bool,
 ) -> Result<(usize, bool), cmws_status_t> {
     // SAFETY: called by these, with the record at its place.
     unsafe {
-        let mailbox = mailbox::of(state);
         let outer = (*mailbox).receiving;
         if outer == connection {
             (*mailbox).missed = connection;

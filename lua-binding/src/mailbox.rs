@@ -135,34 +135,50 @@ pub unsafe extern "C-unwind" fn poll(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue.
     unsafe {
         let mailbox = of(state);
-        // Nothing receives while a state polls: if this is not 0, an error has ended a `receive`.
-        (*mailbox).receiving = 0;
-        if first(mailbox).is_none() {
-            let own = match handle(mailbox) {
-                Ok(own) => own,
-                Err(status) => return error::fail(state, status),
-            };
-            let missed = (*mailbox).missed;
-            let timeout = if missed == 0 { lua_tonumber(state, 1) as c_int } else { 0 };
-            let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
-            let size = size_of::<cmws_event_t>();
-            let mut count = 0;
-            let status = cmws_mailbox_poll(own, timeout, events.add(1), size, EVENTS, &mut count);
-            if status != CMWS_STATUS_OK {
-                return error::fail(state, status);
-            }
-            (*mailbox).at = 1;
-            (*mailbox).end = count.wrapping_add(1);
-            if missed != 0 {
-                (*events).kind = CMWS_EVENT_READABLE;
-                (*events).handle = missed;
-                (*mailbox).at = 0;
-                (*mailbox).missed = 0;
-            }
+        let status = wait(mailbox, lua_tonumber(state, 1) as c_int);
+        if status != CMWS_STATUS_OK {
+            return error::fail(state, status);
         }
         lua_pushinteger(state, (*mailbox).end.saturating_sub((*mailbox).at) as lua_Integer);
     }
     1
+}
+
+/// What `poll` does.
+///
+/// # Safety
+/// `mailbox` is the state's mailbox.
+pub unsafe fn wait(mailbox: *mut Mailbox, timeout: c_int) -> cmws_status_t {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Nothing receives while a state polls: if this is not 0, an error has ended a `receive`.
+        (*mailbox).receiving = 0;
+        if first(mailbox).is_some() {
+            return CMWS_STATUS_OK;
+        }
+        let own = match handle(mailbox) {
+            Ok(own) => own,
+            Err(status) => return status,
+        };
+        let missed = (*mailbox).missed;
+        let timeout = if missed == 0 { timeout } else { 0 };
+        let events = (&raw mut (*mailbox).events).cast::<cmws_event_t>();
+        let size = size_of::<cmws_event_t>();
+        let mut count = 0;
+        let status = cmws_mailbox_poll(own, timeout, events.add(1), size, EVENTS, &mut count);
+        if status != CMWS_STATUS_OK {
+            return status;
+        }
+        (*mailbox).at = 1;
+        (*mailbox).end = count.wrapping_add(1);
+        if missed != 0 {
+            (*events).kind = CMWS_EVENT_READABLE;
+            (*events).handle = missed;
+            (*mailbox).at = 0;
+            (*mailbox).missed = 0;
+        }
+        status
+    }
 }
 
 /// The next event. Its text lives until all are dropped: only then there is another poll.
@@ -187,15 +203,15 @@ pub unsafe fn drop_first(mailbox: *mut Mailbox) {
     unsafe { (*mailbox).at = (*mailbox).at.wrapping_add(1) };
 }
 
-/// Pushes what the table at this index has under a handle. Whether that is a record.
+/// Pushes what the table at index 1 has under a handle. Whether that is a record.
 ///
 /// # Safety
-/// `state` has a free slot and a table at the index.
-pub unsafe fn push_record(state: *mut lua_State, index: c_int, handle: cmws_handle_t) -> bool {
+/// `state` has a free slot and a table at this index.
+pub unsafe fn push_record(state: *mut lua_State, handle: cmws_handle_t) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         lua_pushinteger(state, handle as lua_Integer);
-        lua_rawget(state, index) == LUA_TTABLE
+        lua_rawget(state, 1) == LUA_TTABLE
     }
 }
 
@@ -207,7 +223,7 @@ pub unsafe extern "C-unwind" fn next_event(state: *mut lua_State) -> c_int {
     unsafe {
         let mailbox = of(state);
         let Some(event) = first(mailbox) else { return 0 };
-        if event.kind == CMWS_EVENT_READABLE && push_record(state, 1, event.handle) {
+        if event.kind == CMWS_EVENT_READABLE && push_record(state, event.handle) {
             lua_pushinteger(state, 0);
             return 1;
         }

@@ -2,6 +2,16 @@
 local coromega = require("coromega_ws")
 local kind = arg[1]
 
+-- What sends a message each millisecond, as a process of its own.
+if kind == "trickler" then
+  coromega:start_new(function()
+    local conn = coromega:connect_to_websocket("ws://127.0.0.1:" .. arg[2])
+    while not conn:send_message("drop") do coromega:sleep(0.001) end
+  end)
+  coromega:run()
+  return
+end
+
 coromega:on_error(function(text) io.stderr:write("REPORTED ", text, "\n") end)
 
 local listener = coromega:create_websocket_server("127.0.0.1", 0)
@@ -27,8 +37,10 @@ end)
 
 if kind == "sleeps" then
   coromega:start_new(function() while true do coromega:sleep(0) end end)
+elseif kind == "trickle" then
+  os.execute(("%s %s trickler %d >/dev/null 2>&1 &"):format(arg[-1], arg[0], port))
 elseif kind ~= "idle" then
-  for _ = 1, 10 do
+  for _ = 1, kind == "one" and 1 or 10 do
     coromega:start_new(function()
       local conn = connect()
       if kind == "loops" then
@@ -36,7 +48,7 @@ elseif kind ~= "idle" then
         while true do conn:send_message((conn:receive_message())) end
       end
       conn:when_new_msg(function(message) if message then conn:send_message(message) end end)
-      for _ = 1, 16 do conn:send_message("traffic") end
+      for _ = 1, kind == "one" and 1 or 16 do conn:send_message("traffic") end
     end)
   end
 end

@@ -1,7 +1,7 @@
 -- S3: Ctrl-C ends a program in run(), and is never reported under S4.
 local T = require("harness")
 
-for _, kind in ipairs({ "idle", "traffic", "loops", "pcalls", "sleeps" }) do
+for _, kind in ipairs({ "idle", "trickle", "one", "traffic", "loops", "pcalls", "sleeps" }) do
   T.test("S3_interrupt_" .. kind, function()
     -- A busy machine may delay one of them; the fastest shows what the library needs.
     local fastest

@@ -157,7 +157,7 @@ ws.store = store
 -- there may be more at once; the others of the batch lie in r.queue. Nil if there is nothing now;
 -- r.ended if there will be nothing any more.
 local function refill(r)
-  local message, kind, count, more = raw_receive(r.handle, r, r.lent)
+  local message, kind, count, more = raw_receive(r.handle, r.lent, r)
   if message then
     if count then store(r, count) end
     return message, kind, more
