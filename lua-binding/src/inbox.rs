@@ -51,9 +51,8 @@ pub unsafe extern "C-unwind" fn receive(state: *mut lua_State) -> c_int {
 /// `next_message(direct, timeout_ms)` takes the messages that the next event tells of, if that is
 /// READABLE and the table `direct` has the connection's record under its handle; where there are none,
 /// it goes on with the event behind it. With a timeout it polls first, where no event is left. Returns
-/// what `receive` returns, with the record behind the kind. Without a message returns nil, and true
-/// where no event is left. An event of a connection that has ended stays, and its record is taken out of
-/// `direct`.
+/// the record and what `receive` returns. Without a message returns nil, and true where no event is left.
+/// An event of a connection that has ended stays, and its record is taken out of `direct`.
 pub unsafe extern "C-unwind" fn next_message(state: *mut lua_State) -> c_int {
     // SAFETY: called by Lua with the mailbox as its upvalue, a table of records, and a number or false.
     unsafe {
@@ -75,7 +74,6 @@ pub unsafe extern "C-unwind" fn next_message(state: *mut lua_State) -> c_int {
             };
             mailbox::drop_first(mailbox);
             if count != 0 {
-                lua_pushvalue(state, RECORD);
                 return push_rest(state, count, more).wrapping_add(3);
             }
             lua_pop(state, 1);

@@ -60,13 +60,13 @@ end
 local function flow(task)
   local left = FLOW
   while not halted do
-    local message, kind, r, count, more = next_message(direct, false)
-    if not message then
-      if not kind or not looping or left <= 0 or ready.last > 0 or turns.last > 0
+    local r, message, kind, count, more = next_message(direct, false)
+    if not r then
+      if not message or not looping or left <= 0 or ready.last > 0 or turns.last > 0
         or timers[1] and timers[1].at - clock() < BRIEF then return end
       flowing = nil
-      message, kind, r, count, more = next_message(direct, BRIEF_MS)
-      if not message then return end
+      r, message, kind, count, more = next_message(direct, BRIEF_MS)
+      if not r then return end
     end
     flowing = r
     left = left - 1
@@ -249,7 +249,7 @@ end
 ws.cancels.sleep = function() end
 
 -- LuaJIT's compiled traces don't look at hooks: the loops above stay interpreted, so that an
--- interrupt is seen after each round.
+-- interrupt is seen after each round. What flow() does more is bounded.
 if type(jit) == "table" and jit.off then
   local loops = { run_flow, run_events, run_timers, round, run_until_idle, run, poll_until, poll, sleep }
   for _, fn in ipairs(loops) do jit.off(fn) end
