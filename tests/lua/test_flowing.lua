@@ -120,7 +120,7 @@ T.plain("S3_a_sleeper_wakes_in_time_while_messages_flow", function()
     end)
     if not best or late < best then best = late end
   end
-  T.ok(best < 0.01, best)
+  T.ok(best < 0.03, best)
 end)
 
 T.plain("S1_a_resume_comes_at_once_while_messages_flow", function()
@@ -150,7 +150,7 @@ T.plain("S15_what_waits_comes_at_once_while_messages_flow", function()
     if count == 10 then
       listener:when_new_conn(function(conn) to = T.keep(conn) end)
       coromega:start_new(function() from = T.keep(coromega:connect_to_websocket(T.url(listener))) end)
-    elseif count >= 5000 and given > 10 then
+    elseif count >= 5000 and given > 10 or count > 100000 then
       coromega:halt()
       return true
     elseif from and to and count % 200 == 0 then
@@ -164,8 +164,8 @@ T.plain("S15_what_waits_comes_at_once_while_messages_flow", function()
         to:when_new_msg(nil)
       end)
     end
-    T.ok(count < 100000)
   end)
+  T.ok(given > 10, given)
   T.ok(longest <= 3, longest)
 end)
 
@@ -233,13 +233,13 @@ T.plain("S27_what_nobody_uses_is_collected_while_messages_flow", function()
       other:send_message("the only one")
     elseif count > 1000 then
       if count % 20 == 0 then collectgarbage() end
-      if code then
+      if code or count > 100000 then
         coromega:halt()
         return true
       end
     end
-    T.ok(count < 100000, "not collected")
   end)
+  T.ok(code, "not collected")
   T.eq(weak.conn, nil)
 end)
 
