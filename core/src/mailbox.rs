@@ -240,9 +240,13 @@ impl Mailbox {
     /// A descriptor that is readable whenever poll has something to do. It is the mailbox's.
     pub fn fd(&self) -> Result<BorrowedFd<'_>> {
         let mut queue = self.queue.lock();
+        let is_new = !self.wake.is_watched();
         let fd = self.wake.watched();
         self.wake.set_deadline(queue.deadline);
         queue.asleep = true;
+        if is_new && queue.signal == Signal::Sent {
+            self.wake.signal();
+        }
         self.signal_if_due(&mut queue);
         fd.map_err(|e| Error::new(Kind::Resources, format!("make a descriptor: {}", io_text(&e))))
     }

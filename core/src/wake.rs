@@ -2,20 +2,30 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, epoll, eventfd},
+    event::{EventfdFlags, epoll, eventfd},
     io::{Errno, read, write},
     time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec},
 };
 
+use crate::lock::Mutex;
+
 /// Wakes the thread that polls a mailbox, or the loop that watches its descriptor.
 pub(crate) struct Wake {
     event: OwnedFd,
+    /// What the thread waits at, edge-triggered: a signal need not be read to be over.
+    epoll: OwnedFd,
+    /// Ends its waits. One that others follow within its time leaves it as it is, since to arm a timer
+    /// for each of many short waits costs more than to be woken too early once.
+    timer: Timer,
+    /// When the timer fires.
+    armed: Mutex<Option<Instant>>,
     watched: OnceLock<Watched>,
 }
 
@@ -28,12 +38,17 @@ struct Watched {
 impl Wake {
     pub(crate) fn new() -> io::Result<Wake> {
         let event = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Wake { event, watched: OnceLock::new() })
+        let (epoll, timer) = (epoll::create(epoll::CreateFlags::CLOEXEC)?, Timer::new()?);
+        let (data, flags) = (epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET);
+        epoll::add(&epoll, &event, data, flags)?;
+        epoll::add(&epoll, &timer.0, data, flags)?;
+        Ok(Wake { event, epoll, timer, armed: Mutex::new(None), watched: OnceLock::new() })
     }
 
-    /// The descriptor for a host's loop, made by the first call.
+    /// The descriptor for a host's loop, made by the first call. Signals that came before that are gone.
     pub(crate) fn watched(&self) -> io::Result<BorrowedFd<'_>> {
         if self.watched.get().is_none() {
+            let _ = read(&self.event, &mut [0u8; 8]);
             let made =
                 Watched { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, deadline: Timer::new()? };
             let (data, flags) = (epoll::EventData::new_u64(0), epoll::EventFlags::IN);
@@ -61,19 +76,31 @@ impl Wake {
         let _ = write(&self.event, &1u64.to_ne_bytes());
     }
 
-    /// Takes back a signal. False: there is none.
+    /// Takes back a signal. False: there is none. Where nobody watches, it may end a later wait early.
     pub(crate) fn clear(&self) -> bool {
-        read(&self.event, &mut [0u8; 8]).is_ok()
+        !self.is_watched() || read(&self.event, &mut [0u8; 8]).is_ok()
     }
 
-    /// Waits for a signal, a time or a signal handler, whichever comes first.
+    /// Waits for a signal or a signal handler, for so long at most. It may end early.
     pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<Waited> {
-        let timeout = timeout.map(timespec);
-        let mut fds = [PollFd::new(&self.event, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+        if let Some(end) = timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
+            self.arm(end);
+        }
+        let mut events = [MaybeUninit::uninit(); 2];
+        match epoll::wait(&self.epoll, &mut events, None) {
             Ok(_) => Ok(Waited::Done),
             Err(Errno::INTR) => Ok(Waited::Interrupted),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Has the timer fire at this time, or before.
+    fn arm(&self, end: Instant) {
+        let mut armed = self.armed.lock();
+        let now = Instant::now();
+        if !armed.is_some_and(|at| now < at && at <= end) {
+            self.timer.set(Some(end.saturating_duration_since(now)));
+            *armed = Some(end);
         }
     }
 }

@@ -74,7 +74,7 @@ T.plain("S3_the_main_thread_is_given_control_while_messages_flow", function()
     end
   end)
   debug.sethook()
-  T.ok(longest <= 32, longest)
+  T.ok(longest <= 16, longest)
 end)
 
 T.plain("S3_run_ends_with_the_last_callback_while_messages_flow", function()

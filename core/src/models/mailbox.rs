@@ -54,7 +54,7 @@ fn a_watched_guest(flushes: bool) {
         let end = two_messages(&pair);
         let mut messages = 0;
         while messages < 2 {
-            guest.wake.wait(None).unwrap();
+            guest.wake.watch();
             while !guest.hears(false).unwrap().is_empty() {
                 messages += take(&pair);
                 if flushes {
@@ -85,7 +85,7 @@ fn a_host_that_forgets_events_is_reminded() {
         let pair = Pair::new(&guest);
         guest.fd().unwrap();
         let end = two_messages(&pair);
-        guest.wake.wait(None).unwrap();
+        guest.wake.watch();
         assert!(!guest.hears(false).unwrap().is_empty());
         let messages = take(&pair);
         end();
@@ -93,7 +93,7 @@ fn a_host_that_forgets_events_is_reminded() {
         assert!(messages == 2 || told);
         if told {
             guest.time_passes();
-            guest.wake.wait(None).unwrap();
+            guest.wake.watch();
             assert!(!guest.hears(false).unwrap().is_empty());
         }
     });

@@ -22,7 +22,10 @@ pub(crate) struct Wake(Arc<Event>);
 
 #[derive(Default)]
 struct Event {
-    has_come: AtomicBool,
+    /// It has been signalled since it was read.
+    level: AtomicBool,
+    /// It has been signalled since a wait told of it.
+    edge: AtomicBool,
     sleepers: Mutex<Vec<Thread>>,
     watched: OnceLock<OwnedFd>,
 }
@@ -44,9 +47,10 @@ impl Wake {
         LAST_WAKE.take().unwrap()
     }
 
-    /// The descriptor is no more than something to give back: a model calls `wait` instead.
+    /// The descriptor is no more than something to give back: a model calls `watch` instead.
     pub(crate) fn watched(&self) -> io::Result<BorrowedFd<'_>> {
         if self.0.watched.get().is_none() {
+            self.0.level.swap(false, AcqRel);
             let _ = self.0.watched.set(descriptor()?);
         }
         Ok(self.0.watched.get().unwrap().as_fd())
@@ -59,24 +63,41 @@ impl Wake {
     pub(crate) fn set_deadline(&self, _: Option<Instant>) {}
 
     pub(crate) fn signal(&self) {
-        self.0.has_come.swap(true, AcqRel);
+        self.0.level.swap(true, AcqRel);
+        self.0.edge.swap(true, AcqRel);
         for sleeper in std::mem::take(&mut *self.sleepers()) {
             sleeper.unpark();
         }
     }
 
     pub(crate) fn clear(&self) -> bool {
-        self.0.has_come.swap(false, AcqRel)
+        !self.is_watched() || self.0.level.swap(false, AcqRel)
     }
 
     /// Waits for a signal. No time passes in a model.
     pub(crate) fn wait(&self, _: Option<Duration>) -> io::Result<Waited> {
-        while !self.0.has_come.fetch_or(false, AcqRel) {
+        self.sleep(|| {
+            while self.0.edge.swap(false, AcqRel) {
+                if self.0.level.fetch_or(false, AcqRel) {
+                    return true;
+                }
+            }
+            false
+        });
+        Ok(Waited::Done)
+    }
+
+    /// What a host's loop does.
+    pub(crate) fn watch(&self) {
+        self.sleep(|| self.0.level.fetch_or(false, AcqRel));
+    }
+
+    fn sleep(&self, is_over: impl Fn() -> bool) {
+        while !is_over() {
             // No other thread runs between the look and this.
             self.sleepers().push(thread::current());
             thread::park();
         }
-        Ok(Waited::Done)
     }
 
     fn sleepers(&self) -> std::sync::MutexGuard<'_, Vec<Thread>> {

@@ -15,10 +15,8 @@ local DIRECT, OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG,
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua, on the main
 -- thread. The system wakes the wait for a signal, but not for one that came just before it.
 local SLICE, SLICE_MS = 0.05, 50
--- How long flow() waits at most, and behind how many events it does no more: meanwhile the main thread
--- has no control.
-local BRIEF, BRIEF_MS = 0.002, 2
-local FLOW = 32
+-- Behind so many events flow() does not wait any more: meanwhile the main thread has no control.
+local FLOW = 16
 
 local dispatching = false
 local halted, looping = false, false
@@ -62,10 +60,14 @@ local function flow(task)
   while not halted do
     local r, message, kind, count, more = next_message(direct, false)
     if not r then
-      if not message or not looping or left <= 0 or ready.last > 0 or turns.last > 0
-        or timers[1] and timers[1].at - clock() < BRIEF then return end
+      if not message or not looping or left <= 0 or ready.last > 0 or turns.last > 0 then return end
+      local wait = SLICE_MS
+      if timers[1] then
+        wait = min(wait, ceil((timers[1].at - clock()) * 1000))
+        if wait <= 0 then return end
+      end
       flowing = nil
-      r, message, kind, count, more = next_message(direct, BRIEF_MS)
+      r, message, kind, count, more = next_message(direct, wait)
       if not r then return end
     end
     flowing = r
