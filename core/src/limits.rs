@@ -203,6 +203,8 @@ pub const BUFFERS: usize = 2 * 1024 * 1024;
 pub const BURST: usize = 64 * 1024;
 /// What of a payload must be missing for it to be received in place.
 pub const IN_PLACE: usize = 16 * 1024;
+/// Room for so many times what has come of a message is had at once, where others were as large before it.
+pub const ROOM: usize = 4;
 /// The largest frame that there is room for before its header has come, where those before it were of
 /// the same length.
 pub const LARGEST_LIKELY: usize = FEED;

@@ -45,6 +45,8 @@ pub struct State {
     pub pump_scheduled: bool,
     /// A task that got a message runs and has not given way yet: it is the first again.
     pub serving: bool,
+    /// How many of `waiters` the one that is served has put before the others.
+    pub ahead: usize,
     pub pinned: bool,
     /// Others know the handle: nothing is taken that is not delivered.
     pub lent: bool,
@@ -220,6 +222,7 @@ impl Connection {
             pumping: false,
             pump_scheduled: false,
             serving: false,
+            ahead: 0,
             pinned: false,
             lent: false,
             end: None,

@@ -98,7 +98,13 @@ impl Connection {
     pub fn wait(slf: &Bound<'_, Self>, waiter: Py<Receive>, first: bool) -> PyResult<()> {
         {
             let mut state = slf.get().state.lock();
-            if first { state.waiters.push_front(waiter) } else { state.waiters.push_back(waiter) }
+            if first {
+                let place = state.ahead.min(state.waiters.len());
+                state.waiters.insert(place, waiter);
+                state.ahead = place + 1;
+            } else {
+                state.waiters.push_back(waiter);
+            }
         }
         Connection::repin(slf)
     }
@@ -230,7 +236,7 @@ impl Connection {
                     let is_first = {
                         let mut state = connection.state.lock();
                         let is_first = state.waiters.front().is_some_and(|first| first.is(&receive));
-                        state.serving = is_first;
+                        (state.serving, state.ahead) = (is_first, 0);
                         is_first.then(|| state.waiters.pop_front()).is_some()
                     };
                     if !is_first {

@@ -71,10 +71,11 @@ impl Waiter {
     }
 
     pub fn listening<'py>(&self, py: Python<'py>) -> PyResult<Listening<'py>> {
+        // Of several the first: the others learn that there is nothing more for them.
         if let Ok(callbacks) = self.0.bind(py).getattr(pyo3::intern!(py, "_callbacks"))?.cast_into::<PyList>()
-            && callbacks.len() == 1
+            && let Ok(first) = callbacks.get_item(0)
         {
-            let (wake, context) = callbacks.get_item(0)?.extract()?;
+            let (wake, context) = first.extract()?;
             return Ok(Listening::To { wake, context });
         }
         Ok(if self.cancelled(py)? { Listening::Cancelled } else { Listening::NotYet })

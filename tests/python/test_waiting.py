@@ -181,6 +181,59 @@ def test_S18_what_a_task_waited_on_is_done_for_those_who_look(run):
     run(main())
 
 
+@pytest.mark.parametrize("timeout", [None, 30])
+def test_S14_of_two_tasks_that_await_the_same_the_first_gets_the_message(run, timeout):
+    async def main():
+        _, client, server = await pair()
+        awaitable = server.receive_message(timeout)
+        answers = asyncio.Queue()
+
+        async def one(number):
+            try:
+                answers.put_nowait((number, await awaitable))
+            except TypeError as error:
+                answers.put_nowait((number, str(error)))
+
+        tasks = [asyncio.create_task(one(number)) for number in range(2)]
+        await asyncio.sleep(0)
+        await client.send_message("1")
+        assert [await answers.get(), await answers.get()] == [(0, "1"), (1, "this has been awaited already")]
+        await asyncio.gather(*tasks)
+        await client.send_message("2")
+        assert await server.receive_message() == "2"
+
+    run(main())
+
+
+def test_S14_receives_that_begin_while_a_message_is_taken_are_served_in_their_order(run):
+    async def main():
+        _, client, server = await pair()
+        got = []
+
+        def look(number, steps):
+            try:
+                next(steps)
+            except StopIteration as end:
+                got.append((number, end.value))
+
+        async def taker():
+            got.append(await server.receive_message())
+            for number in range(3):
+                steps = server.receive_message().__await__()
+                next(steps).add_done_callback(lambda _, n=number, s=steps: look(n, s))
+
+        task = asyncio.create_task(taker())
+        await asyncio.sleep(0)
+        await client.send_message("first")
+        await task
+        for text in "abc":
+            await client.send_message(text)
+        await until(lambda: len(got) == 4)
+        assert got == ["first", (0, "a"), (1, "b"), (2, "c")]
+
+    run(main())
+
+
 def test_S18_tasks_that_are_not_written_in_c(run):
     async def main():
         loop = asyncio.get_running_loop()

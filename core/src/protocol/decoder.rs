@@ -250,7 +250,7 @@ impl Decoder {
                 return Ok(());
             }
             (None, Opcode::Data(kind)) => {
-                let payload = out.stock.room(self.room_at_once(frame));
+                let payload = out.stock.room(self.room_at_once(frame, piece.len()));
                 self.message.insert(Box::new(Assembly::new(kind, frame.compressed, payload)))
             }
             (Some(message), _) => self.message.insert(message),
@@ -288,10 +288,13 @@ impl Decoder {
         Ok(())
     }
 
-    /// What there is room for when the first bytes of a message come: no more than the message before
-    /// had, so that it is not what was declared alone.
-    fn room_at_once(&self, frame: &Header) -> usize {
-        if frame.compressed || self.fragments { 0 } else { frame.length.min(self.last.into()) as usize }
+    /// What there is room for when the first bytes of a message come: for all of it where the message
+    /// before was as large, but no more than a few times what has come.
+    fn room_at_once(&self, frame: &Header, come: usize) -> usize {
+        if frame.compressed || self.fragments {
+            return 0;
+        }
+        (frame.length.min(self.last.into()) as usize).min(come.saturating_mul(limits::ROOM))
     }
 
     /// Passes on what has come of a message, up to its last whole character.
@@ -334,7 +337,8 @@ impl Decoder {
         let left = usize::try_from(frame.length).unwrap_or(usize::MAX);
         let payload = &mut message.payload;
         if payload.capacity() - payload.len() < left.min(limits::IN_PLACE) {
-            let growth = payload.len().max(limits::READ_BUFFER);
+            let proven = payload.len().saturating_mul(limits::ROOM).min(self.last as usize);
+            let growth = payload.len().max(limits::READ_BUFFER).max(proven.saturating_sub(payload.len()));
             // A little more where that is all: a small rest would have the whole of it moved.
             payload.reserve_exact(if left <= growth + limits::IN_PLACE { left } else { growth });
         }

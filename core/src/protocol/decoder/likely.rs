@@ -102,7 +102,14 @@ impl Decoder {
         }
         self.begin(&header)?;
         let count = likely.payload.len();
-        self.message = Some(Box::new(Assembly::new(kind, false, likely.payload)));
+        let payload = if count.saturating_mul(limits::ROOM) < likely.length {
+            let little = out.stock.copy(&likely.payload);
+            out.stock.add(likely.payload);
+            little
+        } else {
+            likely.payload
+        };
+        self.message = Some(Box::new(Assembly::new(kind, false, payload)));
         self.frame = Some(header);
         self.placed(count, out)?;
         Ok(None)
@@ -205,5 +212,26 @@ mod tests {
                 assert!(fitting >= 4, "{fitting}");
             }
         }
+    }
+
+    #[test]
+    fn s30_room_of_which_little_is_filled_is_given_back() {
+        let (mut peer, socket) = UnixStream::pair().unwrap();
+        let (mut encoder, spare) = (Encoder::new(Role::Client), Mutex::default());
+        let mut frame = Vec::new();
+        encoder.message(&mut frame, MessageKind::Binary, &vec![7; 200_000], true, &spare).unwrap();
+        let mut decoder = Decoder::new(Role::Server, 1 << 20, None);
+        let mut out = Incoming::default();
+        for _ in 0..3 {
+            decoder.feed(&mut frame.clone(), usize::MAX, &mut out).unwrap();
+        }
+        assert!(decoder.has_habit());
+        peer.write_all(&frame[..20]).unwrap();
+        let mut likely = decoder.likely(&mut out.stock);
+        let got = likely.receive(socket.as_fd(), &mut [0; 64]).unwrap();
+        assert!(got == 20 && decoder.take_likely(likely, got, &mut out).unwrap().is_none());
+        assert!(decoder.message.as_ref().unwrap().payload.capacity() <= 64);
+        decoder.feed(&mut frame[20..].to_vec(), usize::MAX, &mut out).unwrap();
+        assert!(out.messages.len() == 4 && out.messages.iter().all(|m| m.payload == [7; 200_000]));
     }
 }

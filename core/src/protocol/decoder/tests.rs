@@ -109,6 +109,23 @@ fn s30_a_declared_length_reserves_nothing() {
 }
 
 #[test]
+fn s30_a_length_that_the_last_message_had_reserves_a_few_times_what_has_come() {
+    let (mut encoder, spare) = (Encoder::new(Role::Client), Mutex::default());
+    let mut stream = Vec::new();
+    encoder.message(&mut stream, MessageKind::Binary, &vec![7; 1 << 20], true, &spare).unwrap();
+    let mut decoder = Decoder::new(Role::Server, 1 << 30, None);
+    let pieces: Vec<&[u8]> = stream.chunks(limits::READ_BUFFER).collect();
+    assert_eq!(feed_all(&mut decoder, &pieces).unwrap().messages.len(), 1);
+    for come in [1, 1000, 60_000] {
+        let room = |decoder: &Decoder| decoder.message.as_ref().map_or(0, |m| m.payload.capacity());
+        feed_all(&mut decoder, &[&stream[..14 + come]]).unwrap();
+        assert!(room(&decoder) <= 5 * come + 64, "{} for {come}", room(&decoder));
+        let rest: Vec<&[u8]> = stream[14 + come..].chunks(limits::READ_BUFFER).collect();
+        assert_eq!(feed_all(&mut decoder, &rest).unwrap().messages[0].payload, vec![7; 1 << 20]);
+    }
+}
+
+#[test]
 fn s30_the_fragments_of_a_message_are_counted() {
     let mut decoder = Decoder::new(Role::Client, 1000, None);
     let mut out = Incoming::default();
