@@ -244,7 +244,7 @@ impl Mailbox {
         let fd = self.wake.watched();
         self.wake.set_deadline(queue.deadline);
         queue.asleep = true;
-        if is_new && queue.signal == Signal::Sent {
+        if is_new && (queue.closed || queue.signal == Signal::Sent) {
             self.wake.signal();
         }
         self.signal_if_due(&mut queue);

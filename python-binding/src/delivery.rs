@@ -6,7 +6,7 @@ use crate::callback::{Driver, Kind};
 use crate::connection::Connection;
 use crate::message::{BATCH, Taken, put_back, take};
 use crate::receive::{Outcome, Receive};
-use crate::waiter::Listening;
+use crate::waiter::{Listener, Listening};
 
 /// Messages that one call of `pump` delivers before others have their turn.
 const TURN: usize = 64;
@@ -19,7 +19,7 @@ pub enum Ready {
 }
 
 enum Taker<'py> {
-    Waiter { receive: Py<Receive>, wake: Bound<'py, PyAny>, context: Bound<'py, PyAny> },
+    Waiter(Py<Receive>, Listener<'py>),
     Callback { paused: bool },
     Nobody,
 }
@@ -174,7 +174,7 @@ impl Connection {
                 }
             };
             match receive.get().listening(py)? {
-                Listening::To { wake, context } => return Ok(Taker::Waiter { receive, wake, context }),
+                Listening::To(listener) => return Ok(Taker::Waiter(receive, listener)),
                 // It keeps its place; the messages wait for it.
                 Listening::NotYet => {
                     self.state.lock().stalled = true;
@@ -224,7 +224,7 @@ impl Connection {
             }
             match connection.taker(py)? {
                 Taker::Nobody | Taker::Callback { paused: true } => return Ok(false),
-                Taker::Waiter { receive, wake, context } => {
+                Taker::Waiter(receive, listener) => {
                     if connection.mailbox.get().must_give_way() {
                         return Ok(true);
                     }
@@ -246,7 +246,7 @@ impl Connection {
                         }
                         continue;
                     }
-                    let resumed = receive.get().resolve(outcome, &wake, &context);
+                    let resumed = receive.get().resolve(py, outcome, &listener);
                     connection.state.lock().serving = false;
                     resumed?;
                 }

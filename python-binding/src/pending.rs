@@ -60,7 +60,7 @@ impl PendingSend {
     pub fn wanted(&self, py: Python<'_>) -> PyResult<Wanted> {
         if let Some(waiter) = self.waiter(py) {
             return Ok(match waiter.listening(py)? {
-                Listening::To { .. } => Wanted::Now,
+                Listening::To(_) => Wanted::Now,
                 Listening::NotYet => {
                     waiter.wake_later(py)?;
                     Wanted::Later
@@ -91,8 +91,8 @@ impl PendingSend {
         let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Settled(copy));
         match stage {
             Stage::Here(waiter) => {
-                if let (true, Listening::To { wake, context }) = (at_once, waiter.listening(py)?) {
-                    return waiter.wake(self.connection.get().mailbox.get(), &wake, &context);
+                if let (true, Listening::To(listener)) = (at_once, waiter.listening(py)?) {
+                    return waiter.wake(self.connection.get().mailbox.get(), &listener);
                 }
                 waiter.wake_later(py)
             }

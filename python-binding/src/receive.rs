@@ -10,7 +10,7 @@ use crate::awaitable::{finish_next, thrown, used_up};
 use crate::connection::Connection;
 use crate::delivery::Ready;
 use crate::error::exception;
-use crate::waiter::{Listening, Waiter};
+use crate::waiter::{Listener, Listening, Waiter};
 
 /// How a wait ended.
 pub enum Outcome {
@@ -109,16 +109,11 @@ impl Receive {
     }
 
     /// Ends the wait and runs the task that listens. Only from where no task is current.
-    pub fn resolve(
-        &self,
-        outcome: Outcome,
-        wake: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    pub fn resolve(&self, py: Python<'_>, outcome: Outcome, listener: &Listener<'_>) -> PyResult<()> {
         let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Settled(outcome));
         if let Stage::Waiting { waiter, timer } = stage {
-            cancel(wake.py(), timer)?;
-            waiter.wake(self.connection.get().mailbox.get(), wake, context)?;
+            cancel(py, timer)?;
+            waiter.wake(self.connection.get().mailbox.get(), listener)?;
         }
         Ok(())
     }
@@ -244,10 +239,10 @@ impl Receive {
             return Ok(());
         };
         match waiter.listening(py)? {
-            Listening::To { wake, context } => {
+            Listening::To(listener) => {
                 drop(waiter);
                 Connection::withdraw(connection, self)?;
-                self.resolve(Outcome::TimedOut, &wake, &context)
+                self.resolve(py, Outcome::TimedOut, &listener)
             }
             Listening::NotYet if !waiter.done(py)? => {
                 Connection::withdraw(connection, self)?;

@@ -17,12 +17,16 @@ use crate::spare::references;
 
 pub struct Waiter(Py<PyAny>);
 
+/// What is to be called, and whether nobody else listens.
+pub struct Listener<'py> {
+    wake: Bound<'py, PyAny>,
+    context: Bound<'py, PyAny>,
+    is_alone: bool,
+}
+
 /// Who listens to a waiter.
 pub enum Listening<'py> {
-    To {
-        wake: Bound<'py, PyAny>,
-        context: Bound<'py, PyAny>,
-    },
+    To(Listener<'py>),
     /// A task that has not seen it yet, or is about to look by itself.
     NotYet,
     /// It has been cancelled, and its task is about to learn that.
@@ -76,23 +80,19 @@ impl Waiter {
             && let Ok(first) = callbacks.get_item(0)
         {
             let (wake, context) = first.extract()?;
-            return Ok(Listening::To { wake, context });
+            return Ok(Listening::To(Listener { wake, context, is_alone: callbacks.len() == 1 }));
         }
         Ok(if self.cancelled(py)? { Listening::Cancelled } else { Listening::NotYet })
     }
 
     /// Runs the task that listens up to its next wait. Only from where no task is current.
-    pub fn wake(
-        self,
-        mailbox: &Mailbox,
-        wake: &Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    pub fn wake(self, mailbox: &Mailbox, listener: &Listener<'_>) -> PyResult<()> {
+        let Listener { wake, context, is_alone } = listener;
         let (py, future) = (wake.py(), self.0.bind(wake.py()));
         let asyncio = asyncio(py)?;
         call(asyncio.remove_done_callback.bind(py), [future, wake])?;
         // Whether only that task knows it, whose next step forgets it.
-        if !asyncio.reuses_futures || !asyncio.is_wake_up(wake) || references(future) != 2 {
+        if !is_alone || !asyncio.reuses_futures || !asyncio.is_wake_up(wake) || references(future) != 2 {
             self.set_done(py)?;
             return call(asyncio.run_in_context.bind(py), [context, wake, future]).map(|_| ());
         }

@@ -76,6 +76,14 @@ local function again(object, r)
 end
 ws.again = again
 
+-- Has those looked at again of whose batch something is left.
+function ws.take_up()
+  for _, conn in pairs(held) do
+    local r = conn._record
+    if r.head <= r.tail then again(conn, r) end
+  end
+end
+
 function ws.callback_finished(r)
   local unfinished = r.unfinished - 1
   r.unfinished = unfinished

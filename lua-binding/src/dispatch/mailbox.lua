@@ -15,8 +15,9 @@ local DIRECT, OPEN, ACCEPTED, READABLE, WRITABLE, CLOSED, DEAD, REQUESTED, PONG,
 -- The standalone interpreters note Ctrl-C in a hook that runs when control is back in Lua, on the main
 -- thread. The system wakes the wait for a signal, but not for one that came just before it.
 local SLICE, SLICE_MS = 0.05, 50
--- Behind so many events flow() does not wait any more: meanwhile the main thread has no control.
-local FLOW = 16
+-- How long flow() waits at most, and behind how many events it does no more: in both together, less
+-- than a slice, the main thread has no control.
+local BRIEF_MS, FLOW = 3, 16
 
 local dispatching = false
 local halted, looping = false, false
@@ -61,7 +62,7 @@ local function flow(task)
     local r, message, kind, count, more = next_message(direct, false)
     if not r then
       if not message or not looping or left <= 0 or ready.last > 0 or turns.last > 0 then return end
-      local wait = SLICE_MS
+      local wait = BRIEF_MS
       if timers[1] then
         wait = min(wait, ceil((timers[1].at - clock()) * 1000))
         if wait <= 0 then return end
@@ -179,10 +180,12 @@ local function leave()
   ws.nudge()
 end
 
--- Dispatches with `fn`. An error that ends it (an interrupt) leaves nothing behind.
+-- Dispatches with `fn`. After an error that ends it (an interrupt) the next dispatch goes on with what
+-- is left.
 local function dispatch(fn, ...)
   local ok, result = pcall(fn, ...)
   looping, halted = false, false
+  if not ok then ws.take_up() end
   leave()
   if not ok then error(result, 0) end
   return result
