@@ -274,10 +274,7 @@ impl Driver {
         if most > 0 {
             let here = got.min(most);
             let result = self.decoder.placed(here, incoming);
-            self.take(incoming, result.err());
-            if got > here && self.phase == Phase::Open {
-                self.feed(&mut bytes[..got - here], incoming);
-            }
+            self.take_before(&mut bytes[..got - here], incoming, result.err());
         } else if open && self.tls.is_some() {
             self.open(&mut bytes[..got], plain, incoming);
         } else if open {
@@ -294,6 +291,14 @@ impl Driver {
         self.take(incoming, result.err());
         if self.phase == Phase::Open && taken < bytes.len() {
             self.leftover = bytes[taken..].to_vec();
+        }
+    }
+
+    /// Takes what was decoded, and decodes what came behind it.
+    fn take_before(&mut self, behind: &mut [u8], incoming: &mut Incoming, violation: Option<Violation>) {
+        self.take(incoming, violation);
+        if !behind.is_empty() && self.phase == Phase::Open {
+            self.feed(behind, incoming);
         }
     }
 

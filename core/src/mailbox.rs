@@ -190,12 +190,11 @@ impl Mailbox {
                 }
                 break;
             }
-            let wait =
-                [end, queue.deadline].into_iter().flatten().min().map(|t| t.saturating_duration_since(now()));
+            let until = [end, queue.deadline].into_iter().flatten().min();
             queue.asleep = true;
             queue.waiting = true;
             drop(queue);
-            match self.wake.wait(wait) {
+            match self.wake.wait(until) {
                 Ok(Waited::Done) => {}
                 Ok(Waited::Interrupted) => interrupted = true,
                 Err(e) => {

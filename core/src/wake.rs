@@ -81,9 +81,9 @@ impl Wake {
         !self.is_watched() || read(&self.event, &mut [0u8; 8]).is_ok()
     }
 
-    /// Waits for a signal or a signal handler, for so long at most. It may end early.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<Waited> {
-        if let Some(end) = timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
+    /// Waits for a signal or a signal handler, until this time at most. It may end early.
+    pub(crate) fn wait(&self, end: Option<Instant>) -> io::Result<Waited> {
+        if let Some(end) = end {
             self.arm(end);
         }
         let mut events = [MaybeUninit::uninit(); 2];

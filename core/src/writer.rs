@@ -23,7 +23,7 @@ use crate::{
     limits,
     lock::MutexGuard,
     mailbox::Mailbox,
-    protocol::{Agreed, Close, Deflater, Encoder, Masked, Role, mask},
+    protocol::{Agreed, Close, Deflater, Encoder, Masked, Role, append_masked},
     socket::Socket,
     sync::fence,
     tls::Tls,
@@ -137,14 +137,16 @@ impl Writer {
         let mailbox = self.mailbox.clone();
         let mut masked = mailbox.masked.lock();
         for part in payload.chunks(limits::MASKED) {
-            masked.clear();
-            masked.extend_from_slice(part);
-            mask(&mut masked, key);
-            if self.blocked {
-                self.out.extend_from_slice(&masked);
-            } else {
-                self.write(connection, &masked);
+            if self.blocked || self.tls {
+                append_masked(&mut self.out, part, key);
+                continue;
             }
+            masked.clear();
+            append_masked(&mut masked, part, key);
+            self.write(connection, &masked);
+        }
+        if self.tls {
+            connection.waker.wake(); // the runtime seals it
         }
     }
 

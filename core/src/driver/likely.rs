@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{Driver, Phase, Progress, receive};
+use super::{Driver, Progress, receive};
 use crate::protocol::Incoming;
 
 impl Driver {
@@ -25,12 +25,7 @@ impl Driver {
                 incoming.stock.add(likely.payload);
                 self.feed(&mut all, incoming);
             }
-            taken => {
-                self.take(incoming, taken.err());
-                if rest > 0 && self.phase == Phase::Open {
-                    self.feed(&mut bytes[..rest], incoming);
-                }
-            }
+            taken => self.take_before(&mut bytes[..rest], incoming, taken.err()),
         }
         progress
     }

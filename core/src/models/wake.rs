@@ -75,7 +75,7 @@ impl Wake {
     }
 
     /// Waits for a signal. No time passes in a model.
-    pub(crate) fn wait(&self, _: Option<Duration>) -> io::Result<Waited> {
+    pub(crate) fn wait(&self, _: Option<Instant>) -> io::Result<Waited> {
         self.sleep(|| {
             while self.0.edge.swap(false, AcqRel) {
                 if self.0.level.fetch_or(false, AcqRel) {

@@ -210,10 +210,9 @@ impl Encoder {
 #[inline]
 pub(super) fn append(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
     header.write(out);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    if let Some(key) = header.mask {
-        mask::apply(&mut out[start..], key);
+    match header.mask {
+        Some(key) => mask::append(out, payload, key),
+        None => out.extend_from_slice(payload),
     }
 }
 

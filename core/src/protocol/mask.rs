@@ -41,6 +41,13 @@ pub(crate) fn apply(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
+/// Appends a masked payload.
+pub(crate) fn append(out: &mut Vec<u8>, payload: &[u8], key: [u8; 4]) {
+    let start = out.len();
+    out.extend_from_slice(payload);
+    apply(&mut out[start..], key);
+}
+
 /// The key for what follows after so many bytes.
 pub(crate) fn rotated(mut key: [u8; 4], count: usize) -> [u8; 4] {
     key.rotate_left(count % 4);

@@ -28,7 +28,7 @@ pub(crate) use extension::{Agreed, Compression, accept};
 #[cfg(fuzzing)]
 pub(crate) use extension::{Window, check_answer, offer};
 pub(crate) use inflate::Inflater;
-pub(crate) use mask::apply as mask;
+pub(crate) use mask::append as append_masked;
 pub(crate) use parameters::Malformed;
 
 pub(crate) use request::{elements, parse as parse_request};
