@@ -172,6 +172,7 @@ impl Driver {
 
     fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.connection.waker.register(cx.waker());
+        let mut is_dry = false;
         loop {
             if !self.leftover.is_empty() && self.takes_messages() {
                 let mut leftover = mem::take(&mut self.leftover);
@@ -213,11 +214,12 @@ impl Driver {
                 give_way(cx);
                 return Poll::Pending;
             }
-            if !self.wants_read() || self.socket.poll_read_ready(cx).is_pending() {
+            // Most of the time it was woken because there is something to read.
+            if !self.wants_read() || is_dry && self.socket.poll_read_ready(cx).is_pending() {
                 return Poll::Pending;
             }
             match self.read() {
-                Progress::Dry => {}
+                Progress::Dry => is_dry = true,
                 Progress::More => {
                     // One batch each: then the others have their turn.
                     give_way(cx);

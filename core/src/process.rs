@@ -78,16 +78,17 @@ fn find<T: 'static>(
     kind: HandleKind,
     table: impl Fn(&'static Process) -> &'static Table<T>,
 ) -> Result<Arc<T>> {
-    let process = CURRENT.get();
-    if let Some(process) = process
-        && let Some(object) = table(process).get(handle)
-    {
-        return Ok(object);
-    }
-    let first = process.map_or_else(handle::next_serial, |p| p.first_serial);
+    let found = CURRENT.get().and_then(|process| table(process).get(handle));
+    found.ok_or_else(|| unknown(handle, kind))
+}
+
+/// Why a handle names nothing here.
+#[cold]
+fn unknown(handle: u64, kind: HandleKind) -> Error {
+    let first = CURRENT.get().map_or_else(handle::next_serial, |p| p.first_serial);
     match handle::serial(handle, kind) {
-        Some(serial) if serial < first => Err(Kind::Forked.into()),
-        _ => Err(Kind::InvalidHandle.into()),
+        Some(serial) if serial < first => Kind::Forked.into(),
+        _ => Kind::InvalidHandle.into(),
     }
 }
 
@@ -99,7 +100,7 @@ pub(crate) fn mailbox(handle: u64) -> Result<Arc<Mailbox>> {
 /// The connection of this handle.
 pub(crate) fn connection(handle: u64) -> Result<Arc<Connection>> {
     let found = find(handle, HandleKind::Connection, |p| &p.connections);
-    if found.is_err() && was_moved(handle) { Err(Kind::Moved.into()) } else { found }
+    found.map_err(|e| if was_moved(handle) { Kind::Moved.into() } else { e })
 }
 
 /// Whether it is the handle that a connection had in the mailbox that it left.

@@ -124,6 +124,11 @@ pub(crate) unsafe fn store_sized<T: Copy>(out: *mut T, size: usize, value: T) ->
     if size == 0 {
         return Err(invalid("the size of a struct is 0"));
     }
+    if size == size_of::<T>() {
+        // SAFETY: the caller has room for all of it.
+        unsafe { out.write_unaligned(value) };
+        return Ok(());
+    }
     let known = size.min(size_of::<T>());
     // SAFETY: both sides have `known` bytes and are different memory, for `value` is ours. What the
     // caller has beyond is set to 0.

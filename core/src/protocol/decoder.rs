@@ -156,7 +156,8 @@ impl Decoder {
                 }
             };
             let bytes = &mut all[taken..];
-            let compressed = !frame.opcode.is_control()
+            let is_control = frame.opcode.is_control();
+            let compressed = !is_control
                 && self.message.as_ref().map_or(frame.compressed, |m| m.compressed);
             let most = if compressed { limits::INFLATE_INPUT } else { usize::MAX };
             let here = usize::try_from(frame.length).unwrap_or(usize::MAX).min(bytes.len()).min(most);
@@ -171,7 +172,7 @@ impl Decoder {
                 mask: frame.mask.map(|key| mask::rotated(key, here)),
                 ..frame
             });
-            if frame.opcode.is_control() {
+            if is_control {
                 self.control(frame.opcode, payload, left == 0, out)?;
             } else {
                 self.data(&frame, payload, left == 0, out)?;

@@ -3,7 +3,7 @@
 use super::{
     Close, MessageKind, NO_CODE, Role,
     deflate::{Deflater, Spare},
-    frame::{Header, Opcode},
+    frame::{Header, MAX_HEADER, Opcode},
     mask::{self, Keys},
 };
 use crate::{error::Result, lock::Mutex};
@@ -61,8 +61,9 @@ impl Encoder {
                 if let Some(key) = header.mask {
                     mask::apply(&mut out[start..], key);
                 }
-                let (bytes, length) = header.to_bytes();
-                out.splice(start..start, bytes[..length].iter().copied());
+                let mut head = Vec::with_capacity(MAX_HEADER);
+                header.write(&mut head);
+                out.splice(start..start, head);
                 return Ok(());
             }
             out.truncate(start);
@@ -209,6 +210,7 @@ impl Encoder {
 /// Appends a frame.
 #[inline]
 pub(super) fn append(out: &mut Vec<u8>, header: Header, payload: &[u8]) {
+    out.reserve(MAX_HEADER + payload.len());
     header.write(out);
     match header.mask {
         Some(key) => mask::append(out, payload, key),

@@ -109,38 +109,24 @@ impl Header {
     }
 
     /// Appends the header.
+    #[inline(always)] // for each message
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let (bytes, length) = self.to_bytes();
-        out.extend_from_slice(&bytes[..length]);
-    }
-
-    /// The header, and how long it is.
-    pub(crate) fn to_bytes(self) -> ([u8; MAX_HEADER], usize) {
-        let mut bytes = [0; MAX_HEADER];
-        let masked = if self.mask.is_some() { 0x80 } else { 0 };
-        bytes[0] =
-            self.opcode.bits() | if self.fin { 0x80 } else { 0 } | if self.compressed { 0x40 } else { 0 };
-        let mut end = match self.length {
-            0..=125 => {
-                bytes[1] = self.length as u8 | masked;
-                2
-            }
+        let flags = if self.fin { 0x80 } else { 0 } | if self.compressed { 0x40 } else { 0 };
+        let (first, masked) = (self.opcode.bits() | flags, if self.mask.is_some() { 0x80 } else { 0 });
+        match self.length {
+            0..=125 => out.extend_from_slice(&[first, self.length as u8 | masked]),
             126..=0xffff => {
-                bytes[1] = 126 | masked;
-                bytes[2..4].copy_from_slice(&(self.length as u16).to_be_bytes());
-                4
+                let [high, low] = (self.length as u16).to_be_bytes();
+                out.extend_from_slice(&[first, 126 | masked, high, low]);
             }
             _ => {
-                bytes[1] = 127 | masked;
-                bytes[2..10].copy_from_slice(&self.length.to_be_bytes());
-                10
+                out.extend_from_slice(&[first, 127 | masked]);
+                out.extend_from_slice(&self.length.to_be_bytes());
             }
-        };
-        if let Some(key) = self.mask {
-            bytes[end..end + 4].copy_from_slice(&key);
-            end += 4;
         }
-        (bytes, end)
+        if let Some(key) = self.mask {
+            out.extend_from_slice(&key);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     deflate::{Deflater, Spare},
     encoder::{Encoder, append},
     extension::Window,
-    frame::Opcode,
+    frame::{MAX_HEADER, Opcode},
 };
 use crate::error::Result;
 
@@ -27,8 +27,9 @@ struct Frame {
 
 fn frame(kind: MessageKind, compressed: bool, payload: &[u8]) -> Result<Frame> {
     let header = Encoder::new(Role::Server).header(Opcode::Data(kind), payload.len(), compressed)?;
-    let (bytes, header) = header.to_bytes();
-    Ok(Frame { bytes: [&bytes[..header], payload].concat(), header, compressed })
+    let mut bytes = Vec::with_capacity(MAX_HEADER + payload.len());
+    append(&mut bytes, header, payload);
+    Ok(Frame { header: bytes.len() - payload.len(), bytes, compressed })
 }
 
 impl Shared {
