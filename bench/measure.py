@@ -83,6 +83,7 @@ class Bench:
         for option in workload.options:
             options += [option, self.certificate] if option == "--tls" else [option]
         pids = [part for pid in server.pids for part in ("--pid", pid)]
+        seconds = max(seconds, workload.least)
         times = ["--seconds", seconds, "--warmup", seconds / 2, *(["--raw"] if subject.raw else [])]
         command = [self.load, "--port", server.port, *pids, *times, *options]
         return answer_of(command, f"{subject.name}, {workload.name}")

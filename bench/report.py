@@ -14,9 +14,9 @@ HEAD = """# Benchmark
 
 `make bench` measures the echo servers and clients of this project beside those of others, in one run, and
 has written this page. The servers take turns: what disturbs the machine disturbs all of them. Of each figure
-the median of {rounds} rounds of {seconds} s is shown, of a ratio that of the ratios of the rounds. Servers
-and load generator share one core, so that what counts is work, not who waits for whom; the load generator
-costs the same for all. A workload is named by the size of its messages, its connections, and the messages
+the median of {rounds} rounds of {seconds} s is shown ({slow} s at least where messages take long), of a ratio
+that of the ratios of the rounds. Servers and load generator share one core, so that what counts is work, not
+who waits for whom; the load generator costs the same for all. A workload is named by the size of its messages, its connections, and the messages
 in flight on each of them.
 
 The peers are written as their own documentation recommends (bench/peers), with their own defaults: most leave

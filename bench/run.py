@@ -117,7 +117,11 @@ def run(options):
         os.sched_setaffinity(0, cores)
         free = {} if options.quick else it.of_gates(CELLS)
     text = report.HEAD.format(
-        rounds=options.rounds, seconds=options.seconds, machine=report.machine(), versions=report.versions()
+        rounds=options.rounds,
+        seconds=options.seconds,
+        slow=workloads.SLOW,
+        machine=report.machine(),
+        versions=report.versions(),
     )
     parts = [text, report.gates(servers), report.round_trips(servers)]
     for name in plots.write(servers, CELLS, folder).values():

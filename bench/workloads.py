@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 
 IDLE_CONNECTIONS = 10_000
+KIB, MIB = 1024, 1024 * 1024
+# The shortest window, in seconds, where a message takes long: in less, nothing may come back.
+SLOW = 0.5
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Workload:
     fresh_server: bool = False
     # Whether TCP alone can be measured by it.
     has_floor: bool = False
-
+    # The shortest window.
+    least: float = 0
 
 
 def size_name(size):
@@ -36,6 +40,7 @@ def echo(size, connections, depth, *flags):
         ("--size", size, "--connections", connections, "--depth", depth, *flags),
         needs=tuple(flag for flag in flags if flag != "--text"),
         has_floor=not flags,
+        least=SLOW if size * connections * depth >= 16 * MIB else 0,
     )
 
 
@@ -54,10 +59,12 @@ IDLE = Workload(
     fresh_server=True,
 )
 BROADCAST = Workload(
-    "125 B broadcast to 1,000", ("--mode", "broadcast", "--connections", 1000), needs=("--broadcast",)
+    "125 B broadcast to 1,000",
+    ("--mode", "broadcast", "--connections", 1000),
+    needs=("--broadcast",),
+    least=SLOW,
 )
 
-KIB, MIB = 1024, 1024 * 1024
 SHAPES = {
     (1, 1): (16, 125, KIB, 16 * KIB, 256 * KIB, MIB),
     (100, 1): (16, 125, KIB, 16 * KIB, 256 * KIB),
