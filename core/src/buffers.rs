@@ -119,6 +119,28 @@ impl Returned {
     }
 }
 
+/// Out-buffers for much that are used again, of one mailbox: given back to the system after each batch, all
+/// of their pages would be had anew.
+#[derive(Default)]
+pub(crate) struct OutBuffers(Mutex<Vec<Vec<u8>>>);
+
+impl OutBuffers {
+    /// An empty one.
+    pub(crate) fn get(&self) -> Vec<u8> {
+        let kept = self.0.lock().pop();
+        kept.unwrap_or_else(|| Vec::with_capacity(limits::OUT_BUFFER))
+    }
+
+    /// Takes one back that holds nothing of use, as far as it is worth keeping.
+    pub(crate) fn put(&self, mut buffer: Vec<u8>) {
+        let mut kept = self.0.lock();
+        if buffer.capacity() == limits::OUT_BUFFER && kept.len() < limits::OUT_BUFFERS {
+            buffer.clear();
+            kept.push(buffer);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,8 @@ use crate::{
 pub(crate) struct Cork {
     /// The thread whose sends are kept back until the end of its batch, or 0.
     thread: AtomicUsize,
+    /// How many batches there were.
+    batches: AtomicUsize,
     /// Connections with bytes that were kept back.
     list: Mutex<Vec<Arc<Connection>>>,
     /// Bounds how long they are kept back. It is armed once for many batches: while it runs, it
@@ -31,6 +33,7 @@ impl Cork {
     pub(crate) fn new() -> io::Result<Cork> {
         Ok(Cork {
             thread: AtomicUsize::new(0),
+            batches: AtomicUsize::new(0),
             list: Mutex::default(),
             timer: Timer::new()?,
             timer_set: AtomicBool::new(false),
@@ -44,11 +47,22 @@ impl Cork {
     /// From here to the end of the batch, what this thread sends is kept back.
     pub(crate) fn begin_batch(&self) {
         self.thread.store(this_thread(), Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether what this thread sends now is kept back.
     pub(crate) fn is_on(&self) -> bool {
         self.thread.load(Ordering::Relaxed) == this_thread()
+    }
+
+    /// The number of the batch that this thread is in.
+    pub(crate) fn batch(&self) -> Option<usize> {
+        self.is_on().then(|| self.batches.load(Ordering::Relaxed))
+    }
+
+    /// How many connections have something that is kept back.
+    pub(crate) fn count(&self) -> usize {
+        self.list().len()
     }
 
     /// Has a connection written at the end of the batch, or by the timer.

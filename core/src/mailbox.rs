@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     bind::Bound,
+    buffers::OutBuffers,
     burst, connect,
     connection::Connection,
     cork::Cork,
@@ -76,6 +77,8 @@ pub struct Mailbox {
     pub(crate) cork: Cork,
     /// What its connections without context takeover compress with.
     pub(crate) spare: Mutex<Spare>,
+    /// For connections that have much to write.
+    pub(crate) outs: OutBuffers,
     /// Where its connections mask large payloads.
     pub(crate) masked: Mutex<Vec<u8>>,
     timer_task: Mutex<bool>,
@@ -97,6 +100,7 @@ impl Mailbox {
             batch: Mutex::default(),
             cork: Cork::new().map_err(out_of)?,
             spare: Mutex::default(),
+            outs: OutBuffers::default(),
             masked: Mutex::default(),
             timer_task: Mutex::new(false),
             log: Log::default(),

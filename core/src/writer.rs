@@ -33,6 +33,7 @@ mod fragments;
 mod send;
 
 use fragments::Begun;
+use send::Large;
 pub use send::Outgoing;
 
 /// The encoder, the out-buffer and the socket of a connection.
@@ -50,6 +51,7 @@ pub(crate) struct Writer {
     sealed: usize,
     /// The mailbox has it on its list of connections to write at the end of the batch.
     corked: bool,
+    large: Large,
     /// The socket was full at the last try.
     blocked: bool,
     /// A guest waits for room.
@@ -84,6 +86,7 @@ impl Writer {
             tls: false,
             sealed: 0,
             corked: false,
+            large: Large::default(),
             blocked: false,
             notify: false,
             pong: 0,
@@ -205,7 +208,7 @@ impl Writer {
             self.out.clear();
             self.start = 0;
             if self.out.capacity() > limits::KEPT_OUT_BUFFER {
-                self.out = Vec::new();
+                self.mailbox.outs.put(mem::take(&mut self.out));
             }
             let all_left = self.closed && self.sealed == 0;
             if all_left && !connection.close_written.swap(true, Ordering::AcqRel) {

@@ -157,8 +157,7 @@ impl Decoder {
             };
             let bytes = &mut all[taken..];
             let is_control = frame.opcode.is_control();
-            let compressed = !is_control
-                && self.message.as_ref().map_or(frame.compressed, |m| m.compressed);
+            let compressed = !is_control && self.message.as_ref().map_or(frame.compressed, |m| m.compressed);
             let most = if compressed { limits::INFLATE_INPUT } else { usize::MAX };
             let here = usize::try_from(frame.length).unwrap_or(usize::MAX).min(bytes.len()).min(most);
             let payload = &mut bytes[..here];

@@ -28,6 +28,25 @@ pub struct Outgoing<'a> {
     pub compress: bool,
 }
 
+/// How many large payloads there were in the last batches.
+#[derive(Default)]
+pub(super) struct Large {
+    batch: Option<usize>,
+    count: u32,
+    count_before: u32,
+}
+
+impl Large {
+    /// Counts one. Whether it is likely to have others beside it.
+    fn has_others(&mut self, batch: Option<usize>) -> bool {
+        if self.batch != batch {
+            (self.batch, self.count_before) = (batch, mem::take(&mut self.count));
+        }
+        self.count = self.count.saturating_add(1);
+        batch.is_some() && self.count_before > 1
+    }
+}
+
 impl Writer {
     /// Keeps a message for a connection that is not open; or says why it is not accepted.
     fn keep(&mut self, connection: &Connection, has_ended: bool, message: &Outgoing<'_>) -> Result<()> {
@@ -72,6 +91,24 @@ impl Writer {
             self.flush(connection);
         }
         self.pending() as u64 >= limit
+    }
+
+    /// Whether a large payload is kept back like a small one: where a batch has several for this
+    /// connection, to copy them costs less than a write for each.
+    fn gathers(&mut self, length: usize) -> bool {
+        let cork = &self.mailbox.cork;
+        self.large.has_others(cork.batch())
+            && length <= limits::GATHERED
+            && (self.corked || cork.count() < limits::OUT_BUFFERS)
+    }
+
+    /// Where the out-buffer has no room for this and would not be kept if it had, takes one that has.
+    fn make_room(&mut self, length: usize) {
+        let most = self.out.len() + length;
+        if most > limits::KEPT_OUT_BUFFER && most > self.out.capacity() && most <= limits::OUT_BUFFER {
+            let small = mem::replace(&mut self.out, self.mailbox.outs.get());
+            self.out.extend_from_slice(&small);
+        }
     }
 
     /// Has what was appended written: at the end of the batch, or at once.
@@ -186,14 +223,19 @@ impl Connection {
                 }
             } else if payload.len() >= limits::VECTORED
                 && !w.blocked
+                && !w.gathers(payload.len())
                 && let Some(masked) = w.encoder.message_header(&mut w.out, kind, payload.len(), compress)?
             {
                 w.sent.add(payload.len());
                 w.flush_with(self, payload, masked);
                 return Ok(None);
-            } else if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, &w.mailbox.spare) {
-                w.out.truncate(length);
-                return Err(e);
+            } else {
+                w.make_room(payload.len());
+                let spare = &w.mailbox.spare;
+                if let Err(e) = w.encoder.message(&mut w.out, kind, payload, compress, spare) {
+                    w.out.truncate(length);
+                    return Err(e);
+                }
             }
             w.sent.add(payload.len());
             w.cork_or_flush(self);
