@@ -58,6 +58,10 @@ mutant "nobody reminds a host" mailbox.rs '/fn remind/,/^    }/ { /signal_if_due
     mailbox::a_host_that_forgets_events_is_reminded
 mutant "the end of a mailbox wakes nobody" mailbox.rs '/fn end(/,/^    }/ { /wake.signal/d }' \
     mailbox::a_guest_in_poll_hears_that_its_mailbox_ends
+mutant "a new descriptor takes a signal" mailbox.rs 's/(queue.closed || .*Signal::Sent)/queue.closed/' \
+    mailbox::a_guest_in_poll_hears_of_a_message_though_another_asks_for_the_descriptor
+mutant "a new descriptor takes the end's signal" mailbox.rs 's/(queue.closed || \(.*Signal::Sent\))/\1/' \
+    mailbox::a_guest_in_poll_hears_of_the_end_though_another_asks_for_the_descriptor
 mutant "a mailbox that ends looks busy" mailbox.rs 's/let closed = .*closed;/let closed = false;/' \
     mailbox::a_guest_in_poll_hears_that_its_mailbox_ends
 

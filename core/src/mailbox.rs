@@ -384,3 +384,20 @@ async fn watch(timer: OwnedFd, mailbox: Weak<Mailbox>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    #[test]
+    fn s3_a_descriptor_that_is_asked_for_while_the_mailbox_ends_is_readable() {
+        let handle = Mailbox::open().unwrap();
+        let mailbox = Mailbox::find(handle).unwrap();
+        Mailbox::end(handle).unwrap();
+        let fd = mailbox.fd().unwrap();
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        assert_eq!(poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&at_once)), Ok(1));
+    }
+}

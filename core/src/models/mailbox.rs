@@ -154,3 +154,33 @@ fn a_guest_in_poll_hears_that_its_mailbox_ends() {
         runtime.join().unwrap();
     });
 }
+
+#[test]
+fn a_guest_in_poll_hears_of_the_end_though_another_asks_for_the_descriptor() {
+    check(Some(3), || {
+        let guest = Guest::new();
+        let (handle, other) = (guest.handle, guest.clone());
+        let end = start(move || drop(Mailbox::end(handle).unwrap()));
+        let host = start(move || {
+            other.fd().unwrap();
+            other.wake.watch();
+        });
+        assert_eq!(guest.hears(true).unwrap_err().kind, Kind::Closed);
+        end.join().unwrap();
+        host.join().unwrap();
+    });
+}
+
+#[test]
+fn a_guest_in_poll_hears_of_a_message_though_another_asks_for_the_descriptor() {
+    check(Some(3), || {
+        let guest = Guest::new();
+        let pair = Pair::new(&guest);
+        let (connection, other) = (pair.connection.clone(), guest.clone());
+        let runtime = start(move || burst(|| arrives(&connection, "a")));
+        let host = start(move || other.fd().is_ok());
+        assert_eq!(guest.hears(true).unwrap().len(), 1);
+        runtime.join().unwrap();
+        assert!(host.join().unwrap());
+    });
+}
