@@ -18,6 +18,24 @@ local listener = coromega:create_websocket_server("127.0.0.1", 0)
 local _, port = listener:address()
 local connect = function() return coromega:connect_to_websocket("ws://127.0.0.1:" .. port) end
 
+-- Answers messages, and gets Ctrl-C with the first.
+if kind == "first" then
+  listener:when_new_conn(function(conn)
+    local interrupted = false
+    conn:when_new_msg(function(message)
+      if not interrupted then
+        interrupted = true
+        io.popen("kill -INT $PPID"):close()
+      end
+      if message then conn:send_message(message) end
+    end)
+  end)
+  print("PORT " .. port)
+  io.stdout:flush()
+  coromega:run()
+  return
+end
+
 listener:when_new_conn(function(conn)
   if kind == "loops" then
     while true do

@@ -1,5 +1,6 @@
 -- S3: Ctrl-C ends a program in run(), and is never reported under S4.
 local T = require("harness")
+local coromega = T.coromega
 
 for _, kind in ipairs({ "idle", "trickle", "one", "traffic", "loops", "pcalls", "sleeps" }) do
   T.test("S3_interrupt_" .. kind, function()
@@ -21,5 +22,25 @@ for _, kind in ipairs({ "idle", "trickle", "one", "traffic", "loops", "pcalls", 
     T.ok(fastest <= 100, fastest .. " ms")
   end)
 end
+
+T.test("S3_interrupt_between_messages_that_come_one_by_one", function()
+  for _, gap in ipairs({ 10, 20, 40 }) do
+    local run = T.spawn(T.interpreter, T.here .. "/interrupted.lua", "first")
+    local conn = T.keep(coromega:connect_to_websocket("ws://127.0.0.1:" .. run.expect("^PORT (%d+)")))
+    -- Each leaves so many milliseconds behind the answer to the one before: what passes till the end is no less
+    -- than they make together.
+    local answers = 0
+    conn:send_message("one by one")
+    while answers <= 20 and conn:receive_message() do
+      answers = answers + 1
+      coromega:sleep(gap / 1000)
+      conn:send_message("one by one")
+    end
+    run.expect("interrupted!")
+    run.forget()
+    if os.getenv("TEST_VERBOSE") then io.stderr:write("answers ", answers, ", ", gap, " ms apart\n") end
+    T.ok((answers - 1) * gap <= 100, answers .. " answers, " .. gap .. " ms apart")
+  end
+end)
 
 T.done()

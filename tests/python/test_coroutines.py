@@ -1,6 +1,7 @@
 """S1 to S3: functions, waiting, the end of a run."""
 
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 
 import coromega_ws as coromega
 import pytest
-from support import pair, until, url
+from support import PATIENCE, pair, until, url
 
 
 def test_S1_start_new_makes_a_task_in_a_loop(run):
@@ -203,3 +204,50 @@ def test_S3_ctrl_c_ends_it_within_100_ms(load):
         took.append(float(out.split()[1]) - sent)
     # The machine may be busy with other things: the best of three counts.
     assert min(took) < 0.1, took
+
+
+INTERRUPTED_AT_FIRST = """
+import os, signal
+import coromega_ws as coromega
+listener = coromega.create_websocket_server("127.0.0.1", 0)
+@listener.when_new_conn
+def serve(conn):
+    interrupted = False
+    async def answer(msg):
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            os.kill(os.getpid(), signal.SIGINT)
+        if msg is not None:
+            await conn.send_message(msg)
+    conn.when_new_msg(answer)
+print(listener.address[1], flush=True)
+try:
+    coromega.run()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("gap", [10, 20, 40])
+def test_S3_ctrl_c_between_messages_that_come_one_by_one(run, gap):
+    async def main(port):
+        answers = 0
+        conn = await coromega.connect_to_websocket(f"ws://127.0.0.1:{port}")
+        with contextlib.suppress(coromega.ConnectionClosed):
+            await conn.send_message("one by one")
+            while answers <= 20 and await conn.receive_message() is not None:
+                answers += 1
+                await asyncio.sleep(gap / 1000)
+                await conn.send_message("one by one")
+        return answers
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED_AT_FIRST], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    answers = run(main(int(process.stdout.readline())))
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (out, err, process.returncode) == ("interrupted\n", "", 0)
+    # Each leaves so many milliseconds behind the answer to the one before: what passes till the end is no less
+    # than they make together.
+    assert (answers - 1) * gap <= 100, answers
