@@ -43,7 +43,7 @@ help: ## this list
 	@echo "make valgrind             the C tests, the tests of Lua 5.4 and most of Python's under valgrind, as"
 	@echo "                          in \`make test\`"
 	@echo "make models               what threads do to each other, in every order (loom), as in \`make test\`"
-	@echo "make mutants              breaks the library in thirty places, each of which a model has to find"
+	@echo "make mutants              breaks the library in thirty-one places, each of which a model has to find"
 	@echo "make fuzz                 the fuzz targets, half an hour each (TARGET=..., SECONDS=...; five"
 	@echo "                          seconds each in \`make test\`)"
 	@echo "make chaos                everything at once for ten minutes, in all three languages (SECONDS=...,"

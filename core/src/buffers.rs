@@ -173,6 +173,20 @@ mod tests {
     }
 
     #[test]
+    fn out_buffers_are_used_again_and_no_more_are_kept_than_the_limit() {
+        let outs = OutBuffers::default();
+        let mut first = outs.get();
+        first.push(1);
+        let place = first.as_ptr();
+        outs.put(first);
+        let again = outs.get();
+        assert!(again.as_ptr() == place && again.is_empty());
+        outs.put(Vec::with_capacity(limits::OUT_BUFFER + 1));
+        (0..2 * limits::OUT_BUFFERS).for_each(|_| outs.put(Vec::with_capacity(limits::OUT_BUFFER)));
+        assert_eq!(outs.0.lock().len(), limits::OUT_BUFFERS);
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let (mut stock, returned) = (Stock::default(), Returned::default());
         for _ in 0..3 {

@@ -1,7 +1,7 @@
--- What test_interrupt.lua has go on: ten messages each lie ready for five connections when run() begins, and
--- Ctrl-C comes with the first of these. Tells what the next run() brings.
+-- What test_interrupt.lua has go on: so many messages each lie ready for five connections when run() begins,
+-- and Ctrl-C comes with one of these. Tells what the next run() brings.
 local coromega = require("coromega_ws")
-local kind = arg[1]
+local kind, count, at = arg[1], tonumber(arg[2]), tonumber(arg[3])
 
 local function wait(condition, sleep)
   local deadline = coromega:now() + 30
@@ -22,16 +22,14 @@ coromega:start_new(function()
 end)
 coromega:run()
 
-local interrupted = false
+local taken = 0
 local function listen()
   for _, conn in ipairs(clients) do
     conn:when_new_msg(function(message)
       if not message then return end
       conn:send_message(message)
-      if not interrupted then
-        interrupted = true
-        io.popen("kill -INT $PPID"):close()
-      end
+      taken = taken + 1
+      if taken == at then io.popen("kill -INT $PPID"):close() end
       if kind == "waits" then coromega:sleep(0) end
     end)
   end
@@ -49,13 +47,13 @@ for n, conn in ipairs(servers) do
     if not message then return end
     list[#list + 1] = message
     answers = answers + 1
-    if message == "10" then conn:send_message("later") end
-    if answers == 55 then coromega:halt() end
+    if #list == count then conn:send_message("later") end
+    if answers == 5 * (count + 1) then coromega:halt() end
   end)
-  for number = 1, 10 do conn:send_message(tostring(number)) end
+  for number = 1, count do conn:send_message(tostring(number)) end
 end
 for _, conn in ipairs(clients) do
-  wait(function() return conn:info().messages_received == 10 end, coromega.sleep)
+  wait(function() return conn:info().messages_received == count end, coromega.sleep)
 end
 if kind == "late" then
   -- Of the servers, whose callbacks are new, and of the messages, which nobody takes yet.

@@ -43,15 +43,19 @@ T.test("S3_interrupt_between_messages_that_come_one_by_one", function()
   end
 end)
 
-for _, kind in ipairs({ "waits", "late" }) do
-  -- Callbacks that wait, and callbacks that are set when the messages are there already.
-  T.test("S3_after_an_interrupt_run_goes_on_with_what_lay_ready_" .. kind, function()
-    local run = T.spawn(T.interpreter, T.here .. "/interrupted_batch.lua", kind)
+-- Callbacks that wait; callbacks that are set when the messages are there already; the last callback of a
+-- turn, while more lie in the library's inbox.
+for _, case in ipairs({ { "waits", 10, 1 }, { "late", 10, 1 }, { "late", 100, 64 } }) do
+  local kind, count, at = case[1], case[2], case[3]
+  T.test(("S3_after_an_interrupt_run_goes_on_with_what_lay_ready_%s_%d"):format(kind, count), function()
+    local run = T.spawn(T.interpreter, T.here .. "/interrupted_batch.lua", kind, count, at)
     run.expect("^DONE", 60)
     local text = table.concat(run.lines(), "\n")
     run.forget()
     T.match(text, "ENDED.*interrupted!")
-    local _, whole = text:gsub("ANSWERS\t1 2 3 4 5 6 7 8 9 10 later\n", "")
+    local all = {}
+    for number = 1, count do all[number] = number end
+    local _, whole = text:gsub("ANSWERS\t" .. table.concat(all, " ") .. " later\n", "")
     T.eq(whole, 5, text)
   end)
 end

@@ -76,11 +76,12 @@ local function again(object, r)
 end
 ws.again = again
 
--- Has those looked at again of whose batch something is left.
+-- Has those looked at again of whose messages something may be left.
 function ws.take_up()
   for _, conn in pairs(held) do
     local r = conn._record
-    if r.head <= r.tail then again(conn, r) end
+    r.queued = nil -- it may have lost its turn
+    again(conn, r)
   end
 end
 
@@ -265,9 +266,11 @@ function ws.run_turns(last)
     local object = turns[first]
     turns.first, turns[first] = first + 1, nil
     count = count + 1
-    local r = object._record
-    r.queued = false
-    r.turn(object, r)
+    local r = object and object._record -- none after an interrupt here
+    if r then
+      r.queued = false
+      r.turn(object, r)
+    end
   end
   if turns.first > turns.last then turns.first, turns.last = 1, 0 end
   return count

@@ -48,8 +48,8 @@ local function fresh()
     local task = pool[pooled]
     pool[pooled] = nil
     pooled = pooled - 1
-    -- A script that kept an ended coroutine may have closed or resumed it.
-    if status(task.co) == "suspended" then return task end
+    -- A script that kept an ended coroutine may have closed or resumed it; an interrupt here leaves none.
+    if task and status(task.co) == "suspended" then return task end
   end
   local co = create(worker)
   return { co = co, active = co, life = 0, slice = 0, streak = 0 }
