@@ -210,7 +210,7 @@ pub const ROOM: usize = 4;
 pub const LARGEST_LIKELY: usize = FEED;
 /// Payloads from this size on are written from where they are, if nothing must be done to them.
 pub const VECTORED: usize = 16 * 1024;
-/// ... up to this size not, where several leave in a batch.
+/// ... but up to this size only where no others leave with them.
 pub const GATHERED: usize = 32 * 1024;
 /// What of a large payload is masked at a time: as much as one buffer of a mailbox holds. A multiple of 4,
 /// as the key is of 4 bytes.
@@ -218,7 +218,7 @@ pub const MASKED: usize = 256 * 1024;
 /// An empty out-buffer larger than this is given back to the mailbox ...
 pub const KEPT_OUT_BUFFER: usize = 4 * 1024;
 /// ... whose out-buffers are of this size, so that all fits that is kept back for the end of a batch, ...
-pub const OUT_BUFFER: usize = 96 * 1024;
+pub const OUT_BUFFER: usize = CORK_SIZE + GATHERED + 16;
 /// ... and which keeps so many.
 pub const OUT_BUFFERS: usize = 32;
 /// Extensions of a request that are looked at; more are read over.

@@ -27,6 +27,7 @@ pub(crate) use encoder::{Encoder, Masked};
 pub(crate) use extension::{Agreed, Compression, accept};
 #[cfg(fuzzing)]
 pub(crate) use extension::{Window, check_answer, offer};
+pub(crate) use frame::MAX_HEADER;
 pub(crate) use inflate::Inflater;
 pub(crate) use mask::append as append_masked;
 pub(crate) use parameters::Malformed;

@@ -12,7 +12,7 @@ use crate::{
     error::{Kind, Result},
     kept::Waiting,
     limits,
-    protocol::{self, Close, MessageKind, Shared},
+    protocol::{self, Close, MAX_HEADER, MessageKind, Shared},
 };
 
 /// A message to be sent.
@@ -104,7 +104,7 @@ impl Writer {
 
     /// Where the out-buffer has no room for this and would not be kept if it had, takes one that has.
     fn make_room(&mut self, length: usize) {
-        let most = self.out.len() + length;
+        let most = self.out.len() + MAX_HEADER + length;
         if most > limits::KEPT_OUT_BUFFER && most > self.out.capacity() && most <= limits::OUT_BUFFER {
             let small = mem::replace(&mut self.out, self.mailbox.outs.get());
             self.out.extend_from_slice(&small);
