@@ -35,9 +35,11 @@ def arguments():
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", action="append", metavar="PART")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.seconds = options.seconds or (0.3 if options.quick else 0.15)
+    return options
 
 
 def certificate(place):

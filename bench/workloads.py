@@ -65,17 +65,16 @@ BROADCAST = Workload(
     least=SLOW,
 )
 
-SHAPES = {
-    (1, 1): (16, 125, KIB, 16 * KIB, 256 * KIB, MIB),
-    (100, 1): (16, 125, KIB, 16 * KIB, 256 * KIB),
-    (10, 16): (16, 125, KIB, 16 * KIB),
-    (1000, 1): (125, 16 * KIB),
-}
+SIZES = (16, 125, KIB, 16 * KIB, 256 * KIB, MIB)
+SHAPES = ((1, 1), (100, 1), (10, 16), (1000, 1))
+# Bytes under way, above which it is memory that is measured.
+MOST = 128 * MIB
 FULL = [
-    *(echo(size, *shape) for shape, sizes in SHAPES.items() for size in sizes),
+    *(echo(size, c, depth) for c, depth in SHAPES for size in SIZES if size * c * depth <= MOST),
     DEEP_TEXT,
     echo(16 * KIB, 100, 1, "--text"),
     echo(KIB, 100, 1, "--text", "--compress"),
+    echo(16 * KIB, 100, 1, "--text", "--compress"),
     echo(125, 100, 1, "--tls"),
     echo(16 * KIB, 100, 1, "--tls"),
     BROADCAST,
