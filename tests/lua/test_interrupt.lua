@@ -60,4 +60,14 @@ for _, case in ipairs({ { "waits", 10, 1 }, { "late", 10, 1 }, { "late", 100, 64
   end)
 end
 
+T.test("S3_after_an_interrupt_at_any_instruction_poll_raises_nothing", function()
+  local run = T.spawn(T.interpreter, T.here .. "/interrupted_anywhere.lua")
+  run.expect("^DONE", 60)
+  local text = table.concat(run.lines(), "\n")
+  run.forget()
+  T.ok(not text:find("FIRST") and not text:find("RAISED"), text)
+  T.match(text, "WOKEN\t3\n")
+  T.ok(tonumber(text:match("TRIALS\t(%d+)")) > 100, text)
+end)
+
 T.done()

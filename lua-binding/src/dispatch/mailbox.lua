@@ -180,12 +180,15 @@ local function leave()
   ws.nudge()
 end
 
--- Dispatches with `fn`. After an error that ends it (an interrupt) the next dispatch goes on with what
--- is left.
+-- Dispatches with `fn`, which leaves `dispatching` false, so that no interrupt can leave it true. After an
+-- error that ends it (an interrupt) the next dispatch goes on with what is left.
 local function dispatch(fn, ...)
   local ok, result = pcall(fn, ...)
   looping, halted = false, false
-  if not ok then ws.take_up() end
+  if not ok then
+    ws.mend_timers()
+    ws.take_up()
+  end
   leave()
   if not ok then error(result, 0) end
   return result
@@ -210,6 +213,7 @@ local function run_until_idle()
       if not alive() then break end
     end
   end
+  dispatching = false
 end
 
 local function run()
@@ -225,6 +229,7 @@ local function poll_until(timeout)
     count = round(left > SLICE and SLICE or left > 0 and left or 0)
     left = deadline - clock()
   until count > 0 or left <= 0
+  dispatching = false
   return count
 end
 

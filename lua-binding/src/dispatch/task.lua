@@ -158,10 +158,12 @@ function ws.run_ready()
     local first = ready.first
     local task = ready[first]
     ready.first, ready[first] = first + 1, nil
-    local a, b, c, d = task.a, task.b, task.c, task.d
-    task.a, task.b, task.c, task.d = nil, nil, nil, nil
     count = count + 1
-    step(task, a, b, c, d)
+    if task then -- none after an interrupt here
+      local a, b, c, d = task.a, task.b, task.c, task.d
+      task.a, task.b, task.c, task.d = nil, nil, nil, nil
+      step(task, a, b, c, d)
+    end
   end
   if ready.first > ready.last then ready.first, ready.last = 1, 0 end
   return count

@@ -58,3 +58,23 @@ function ws.clear_timer(task)
     down(last.index)
   end
 end
+
+-- After an interrupt, which may have come in the middle of all that: makes the heap anew, of those who still
+-- wait.
+function ws.mend_timers()
+  local seen, kept = {}, {}
+  for _, task in pairs(heap) do
+    if not seen[task] and task.wait and coroutine.status(task.co) ~= "dead" then
+      seen[task] = true
+      kept[#kept + 1] = task
+    else
+      task.index = nil
+    end
+  end
+  for place in pairs(heap) do heap[place] = nil end
+  for place, task in ipairs(kept) do
+    heap[place] = task
+    up(place)
+  end
+  count = #kept
+end
