@@ -143,3 +143,46 @@ TEST(S37_the_most_that_a_peer_that_never_reads_costs_with_fragments)
 {
     peers_never_read(100 * KIB, true);
 }
+
+/* A sanitizer asks for memory in its own way. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+/* The memory that this process has asked for, used or not, in KiB. */
+static long asked_kib(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file && fscanf(file, "%*d %*d %*d %*d %*d %ld", &pages) == 1);
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE) / KIB;
+}
+
+/* Where pages come in large pieces, all of what was asked for may be resident. */
+TEST(S20_a_peer_that_never_reads_has_no_more_room_than_the_limit_asks_for)
+{
+    struct crowd crowd;
+    cmws_options_t options = options_default();
+    uint8_t data[1000] = {0};
+    if (SANITIZED || slowness() > 1)
+        test_skip("memory is asked for in other pieces here");
+    options.write_limit = 8 * KIB;
+    crowd_open(&crowd, &options);
+    long before = asked_kib();
+    for (int i = 0; i < MANY; i++)
+        for (int full = 0; full < 10;) {
+            cmws_status_t status =
+                cmws_connection_send(crowd.handles[i], CMWS_MESSAGE_BINARY, data, sizeof data, 0);
+            full = status == CMWS_STATUS_WOULD_BLOCK ? full + 1 : 0;
+            if (full)
+                sleep_ms(1);
+            else
+                CHECK_OK(status);
+        }
+    long cost = (asked_kib() - before) / MANY;
+    printf("  %ld KiB for each connection\n", cost);
+    CHECK(cost <= 4 * 8);
+}

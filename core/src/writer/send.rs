@@ -102,10 +102,17 @@ impl Writer {
             && (self.corked || cork.count() < limits::OUT_BUFFERS)
     }
 
-    /// Where the out-buffer has no room for this and would not be kept if it had, takes one that has.
+    /// Where the out-buffer has no room for this and would not be kept if it had, takes one that has. Not for
+    /// a peer that is slow, which would have it for long, nor where more connections have something that is
+    /// kept back than there are out-buffers.
     fn make_room(&mut self, length: usize) {
         let most = self.out.len() + MAX_HEADER + length;
-        if most > limits::KEPT_OUT_BUFFER && most > self.out.capacity() && most <= limits::OUT_BUFFER {
+        if most > limits::KEPT_OUT_BUFFER
+            && most > self.out.capacity()
+            && most <= limits::OUT_BUFFER
+            && !self.blocked
+            && self.mailbox.cork.count() <= limits::OUT_BUFFERS
+        {
             let small = mem::replace(&mut self.out, self.mailbox.outs.get());
             self.out.extend_from_slice(&small);
         }
