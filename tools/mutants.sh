@@ -92,7 +92,7 @@ mutant "the timer is set too early" cork.rs \
     '/fn add/,/^    }/ { /set_timer/d; s/^        self.list().push/        self.set_timer();\n&/ }' $timer
 mutant "what moves stays corked" writer.rs '/fn move_writer/,/^    }/ { /if w.corked/,/}/d }' \
     cork::what_is_sent_in_a_batch_leaves_when_the_connection_moves_and_its_mailbox_ends
-mutant "a close stays where it is" writer/send.rs '/fn start_close/,/^    }/ { /w.flush(self);/d }' \
+mutant "a close stays where it is" writer/send.rs '/fn start_close/,/^    }/ { /self.flush(connection);/d }' \
     cork::what_is_accepted_in_a_batch_leaves_before_a_close_by_another_thread
 
 [ $failed = 0 ]
