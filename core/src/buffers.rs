@@ -125,10 +125,10 @@ impl Returned {
 pub(crate) struct OutBuffers(Mutex<Vec<Vec<u8>>>);
 
 impl OutBuffers {
-    /// An empty one.
-    pub(crate) fn get(&self) -> Vec<u8> {
+    /// An empty one, made where none is at hand and it is `needed`.
+    pub(crate) fn get(&self, needed: bool) -> Option<Vec<u8>> {
         let kept = self.0.lock().pop();
-        kept.unwrap_or_else(|| Vec::with_capacity(limits::OUT_BUFFER))
+        kept.or_else(|| needed.then(|| Vec::with_capacity(limits::OUT_BUFFER)))
     }
 
     /// Takes one back that holds nothing of use, as far as it is worth keeping.
@@ -175,11 +175,12 @@ mod tests {
     #[test]
     fn out_buffers_are_used_again_and_no_more_are_kept_than_the_limit() {
         let outs = OutBuffers::default();
-        let mut first = outs.get();
+        assert!(outs.get(false).is_none());
+        let mut first = outs.get(true).unwrap();
         first.push(1);
         let place = first.as_ptr();
         outs.put(first);
-        let again = outs.get();
+        let again = outs.get(false).unwrap();
         assert!(again.as_ptr() == place && again.is_empty());
         outs.put(Vec::with_capacity(limits::OUT_BUFFER + 1));
         (0..2 * limits::OUT_BUFFERS).for_each(|_| outs.put(Vec::with_capacity(limits::OUT_BUFFER)));

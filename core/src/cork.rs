@@ -19,8 +19,9 @@ use crate::{
 pub(crate) struct Cork {
     /// The thread whose sends are kept back until the end of its batch, or 0.
     thread: AtomicUsize,
-    /// How many batches there were.
+    /// How many batches there were, and how many connections have had large payloads kept back in this one.
     batches: AtomicUsize,
+    large: AtomicUsize,
     /// Connections with bytes that were kept back.
     list: Mutex<Vec<Arc<Connection>>>,
     /// Bounds how long they are kept back. It is armed once for many batches: while it runs, it
@@ -34,6 +35,7 @@ impl Cork {
         Ok(Cork {
             thread: AtomicUsize::new(0),
             batches: AtomicUsize::new(0),
+            large: AtomicUsize::new(0),
             list: Mutex::default(),
             timer: Timer::new()?,
             timer_set: AtomicBool::new(false),
@@ -48,6 +50,7 @@ impl Cork {
     pub(crate) fn begin_batch(&self) {
         self.thread.store(this_thread(), Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
+        self.large.store(0, Ordering::Relaxed);
     }
 
     /// Whether what this thread sends now is kept back.
@@ -60,9 +63,9 @@ impl Cork {
         self.is_on().then(|| self.batches.load(Ordering::Relaxed))
     }
 
-    /// How many connections have something that is kept back.
-    pub(crate) fn count(&self) -> usize {
-        self.list().len()
+    /// Whether one more connection may have large payloads kept back: of too many, they would leave late.
+    pub(crate) fn takes_large(&self) -> bool {
+        self.large.fetch_add(1, Ordering::Relaxed) < limits::OUT_BUFFERS
     }
 
     /// Has a connection written at the end of the batch, or by the timer.

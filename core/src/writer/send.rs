@@ -28,23 +28,13 @@ pub struct Outgoing<'a> {
     pub compress: bool,
 }
 
-/// How many large payloads there were in the last batches.
+/// The large payloads of a connection in the last batch that had any.
 #[derive(Default)]
 pub(super) struct Large {
     batch: Option<usize>,
     count: u32,
-    count_before: u32,
-}
-
-impl Large {
-    /// Counts one. Whether it is likely to have others beside it.
-    fn has_others(&mut self, batch: Option<usize>) -> bool {
-        if self.batch != batch {
-            (self.batch, self.count_before) = (batch, mem::take(&mut self.count));
-        }
-        self.count = self.count.saturating_add(1);
-        batch.is_some() && self.count_before > 1
-    }
+    /// They are kept back like small ones.
+    are_gathered: bool,
 }
 
 impl Writer {
@@ -94,26 +84,30 @@ impl Writer {
     }
 
     /// Whether a large payload is kept back like a small one: where a batch has several for this
-    /// connection, to copy them costs less than a write for each.
+    /// connection, as the one before had, to copy them costs less than a write for each.
     fn gathers(&mut self, length: usize) -> bool {
-        let cork = &self.mailbox.cork;
-        self.large.has_others(cork.batch())
-            && length <= limits::GATHERED
-            && (self.corked || cork.count() < limits::OUT_BUFFERS)
+        let (large, cork) = (&mut self.large, &self.mailbox.cork);
+        let batch = cork.batch();
+        if large.batch != batch {
+            let several = mem::take(&mut large.count) > 1;
+            large.batch = batch;
+            large.are_gathered = batch.is_some() && several && cork.takes_large();
+        }
+        large.count = large.count.saturating_add(1);
+        large.are_gathered && length <= limits::GATHERED
     }
 
     /// Where the out-buffer has no room for this and would not be kept if it had, takes one that has. Not for
-    /// a peer that is slow, which would have it for long, nor where more connections have something that is
-    /// kept back than there are out-buffers.
+    /// a peer that is slow, which would have it for long.
     fn make_room(&mut self, length: usize) {
         let most = self.out.len() + MAX_HEADER + length;
         if most > limits::KEPT_OUT_BUFFER
             && most > self.out.capacity()
             && most <= limits::OUT_BUFFER
             && !self.blocked
-            && self.mailbox.cork.count() <= limits::OUT_BUFFERS
+            && let Some(room) = self.mailbox.outs.get(self.large.are_gathered)
         {
-            let small = mem::replace(&mut self.out, self.mailbox.outs.get());
+            let small = mem::replace(&mut self.out, room);
             self.out.extend_from_slice(&small);
         }
     }
