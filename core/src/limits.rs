@@ -220,7 +220,7 @@ pub const KEPT_OUT_BUFFER: usize = 4 * 1024;
 /// ... whose out-buffers are of this size, so that all fits that is kept back for the end of a batch, ...
 pub const OUT_BUFFER: usize = CORK_SIZE + GATHERED + 16;
 /// ... and which keeps so many: for as many connections in a batch large payloads are kept back.
-pub const OUT_BUFFERS: usize = 16;
+pub const OUT_BUFFERS: usize = 12;
 /// Extensions of a request that are looked at; more are read over.
 pub const MAX_EXTENSIONS: usize = 16;
 /// What inflating grows a message by before it looks at its size again; a larger message grows by
