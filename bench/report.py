@@ -16,8 +16,8 @@ HEAD = """# Benchmark
 has written this page. The servers take turns: what disturbs the machine disturbs all of them. Of each figure
 the median of {rounds} rounds of {seconds} s is shown ({slow} s at least where messages take long), of a ratio
 that of the ratios of the rounds. Servers and load generator share one core, so that what counts is work, not
-who waits for whom; the load generator costs the same for all. A workload is named by the size of its messages, its connections, and the messages
-in flight on each of them.
+who waits for whom; the load generator costs the same for all. A workload is named by the size of its
+messages, its connections, and the messages in flight on each of them.
 
 The peers are written as their own documentation recommends (bench/peers), with their own defaults: most leave
 Nagle's algorithm on, coromega_ws sets TCP_NODELAY. {versions}.

@@ -97,15 +97,16 @@ impl Writer {
         large.are_gathered && length <= limits::GATHERED
     }
 
-    /// Where the out-buffer has no room for this and would not be kept if it had, takes one that has. Not for
-    /// a peer that is slow, which would have it for long.
+    /// Where the out-buffer has no room for this and would not be kept if it had, takes one that has, made
+    /// for large payloads alone. Not for a peer that is slow, which would have it for long.
     fn make_room(&mut self, length: usize) {
         let most = self.out.len() + MAX_HEADER + length;
+        let is_gathered = length >= limits::VECTORED && self.large.are_gathered;
         if most > limits::KEPT_OUT_BUFFER
             && most > self.out.capacity()
             && most <= limits::OUT_BUFFER
             && !self.blocked
-            && let Some(room) = self.mailbox.outs.get(self.large.are_gathered)
+            && let Some(room) = self.mailbox.outs.get(is_gathered)
         {
             let small = mem::replace(&mut self.out, room);
             self.out.extend_from_slice(&small);
