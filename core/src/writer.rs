@@ -214,7 +214,8 @@ impl Writer {
             if all_left && !connection.close_written.swap(true, Ordering::AcqRel) {
                 connection.waker.wake();
             }
-        } else if self.start >= limits::CORK_SIZE.max(self.out.len() / 2) {
+        } else if self.start >= self.out.len() / 4 && (self.blocked || self.start >= limits::CORK_SIZE) {
+            // A peer that is slow may have its out-buffer for long.
             self.out.drain(..self.start);
             self.start = 0;
         }
