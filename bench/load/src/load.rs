@@ -20,6 +20,8 @@ use crate::{Mode, Options};
 const UPGRADES: usize = 64;
 /// Nothing takes longer than this, or the server has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds from the last opening handshake to the first broadcast.
+const SETTLING: f64 = 0.2;
 /// Connections that were closed hold their port for a minute: they come from so many addresses.
 const SOURCES: u32 = 200;
 
@@ -68,7 +70,11 @@ pub fn run(options: Options) -> Result<Value, String> {
     }
     match load.options.mode {
         Mode::Echo => load.send_first(wanted)?,
-        Mode::Broadcast => load.send_first(1)?,
+        Mode::Broadcast => {
+            // Whoever has its answer need not be among those that a server sends to yet.
+            load.last(SETTLING)?;
+            load.send_first(1)?;
+        }
         Mode::Churn | Mode::Idle => {}
     }
     if load.options.messages.is_none() {
