@@ -206,8 +206,9 @@ def main():
         if not wanted:
             continue
         other = others & {"machine", "rustc", "libc", own}
-        with serving(command) as server:
-            for name, (connections, depth) in wanted.items():
+        for name, (connections, depth) in wanted.items():
+            # Each with a server of its own: what Lua's collector does hangs on what was before.
+            with serving(command) as server:
                 counts[name], all_of_last = count(server, connections, depth, messages)
                 if given.write:
                     text, is_much = f"{name:24}{counts[name]:9.0f}", False
