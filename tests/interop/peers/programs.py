@@ -7,6 +7,7 @@ import os
 import queue
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,13 +27,16 @@ def chromium():
 
 
 class Program:
-    """A process whose lines are read one by one. Its standard error is shown when it disappoints."""
+    """A process whose lines are read one by one. Its standard error is shown when it disappoints.
+
+    It has a group of its own, with which it ends: a browser is started by a script.
+    """
 
     def __init__(self, arguments, **options):
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [str(a) for a in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-            bufsize=0, **options,
+            bufsize=0, start_new_session=True, **options,
         )
         self.read = b""
 
@@ -40,7 +44,8 @@ class Program:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for file in (self.process.stdin, self.process.stdout, self.errors):
             file.close()
