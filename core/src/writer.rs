@@ -214,10 +214,14 @@ impl Writer {
             if all_left && !connection.close_written.swap(true, Ordering::AcqRel) {
                 connection.waker.wake();
             }
-        } else if self.start >= self.out.len() / 4 && (self.blocked || self.start >= limits::CORK_SIZE) {
+        } else {
             // A peer that is slow may have its out-buffer for long.
-            self.out.drain(..self.start);
-            self.start = 0;
+            let len = self.out.len();
+            let most = if self.blocked { len / 4 } else { limits::CORK_SIZE.max(len / 2) };
+            if self.start >= most {
+                self.out.drain(..self.start);
+                self.start = 0;
+            }
         }
         let ended = self.closed || self.broken;
         let has_room = self.pending() as u64 <= connection.options.write_limit / 2;

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -325,7 +324,6 @@ static bool run(const struct test *test)
     child = fork();
     if (child == 0) {
         running = test->name;
-        prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* what a test touches is resident, not 2 MiB around it */
         alarm(120);
         test->run();
         fflush(stdout);
